@@ -1,0 +1,3 @@
+from neuromoe.cli import main
+
+main()

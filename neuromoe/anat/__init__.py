@@ -1,0 +1,1 @@
+"""T1-weighted images: clean, segment, register to the template."""

@@ -1,0 +1,87 @@
+"""The registration of a brain to the template."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.anat._head import at_voxel_mm
+from neuromoe.core.geometry import map_points, resample, sample
+from neuromoe.core.greedy import greedy_affine, greedy_deformable
+from neuromoe.core.images import Image
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import Affine, Chain
+
+
+def brain_image(head: Image, mask: Image) -> Image:
+    """Cut the brain out, with a margin of 10 mm of zeros."""
+    inside = mask.data > 0.5
+    low, high = (np.array(edge) for edge in zip(*((i.min(), i.max() + 1) for i in np.nonzero(inside)), strict=True))
+    margin = np.ceil(10 / head.voxel_mm).astype(int)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    widths = [(int(m), int(m)) for m in margin]
+    affine = head.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ (low - margin)
+    return Image(np.pad(np.where(inside, head.data, 0)[box], widths), affine)
+
+
+def register(
+    brain: Image, template: Template, *, voxel_mm: float, iterations: str, seed: int
+) -> tuple[Chain, Chain]:
+    """Register a brain to the template's brain.
+
+    Parameters
+    ----------
+    brain : Image (X, Y, Z)
+        Zero outside the brain.
+    template : Template
+        The target.
+    voxel_mm : float
+        Neither image is used on finer voxels than this, mm.
+    iterations : str
+        Of the deformable part.
+    seed : int
+        Of the registration.
+
+    Returns
+    -------
+    chain, inverse : tuple of transforms
+        Template to T1w world points, and back.
+    """
+    target = template.brain
+    fixed = target if target.voxel_mm.min() >= voxel_mm else at_voxel_mm(target, voxel_mm)
+    moving = at_voxel_mm(brain, max(voxel_mm, float(brain.voxel_mm.min())))
+    start = Affine(_centers_on_each_other(fixed, moving))
+    affine = greedy_affine(fixed, moving, initial=start, iterations="60x40x10", seed=seed)
+    return greedy_deformable(fixed, moving, initial=affine, iterations=iterations, seed=seed)
+
+
+def _centers_on_each_other(fixed: Image, moving: Image) -> NDArray:
+    centers = [image.grid.world()[image.data.ravel() > 0].mean(axis=0) for image in (fixed, moving)]
+    matrix = np.eye(4)
+    matrix[:3, 3] = centers[1] - centers[0]
+    return matrix
+
+
+def on_template(image: Image, template: Template, chain: Chain) -> NDArray:
+    """Bring a map onto the template's grid in one linear interpolation."""
+    return np.clip(resample(image, template.grid, chain), 0, None)
+
+
+def overlap(head: Image, mask: Image, template: Template, chain: Chain) -> dict[str, float]:
+    """Return how well brain and template agree.
+
+    Returns
+    -------
+    dict
+        `template_dice`, of the masks within the image's field of view, and `template_ncc`, the correlation of the
+        brains.
+    """
+    points = map_points(chain, template.grid.world())
+    brought = sample(mask, points).reshape(template.grid.shape) > 0.5
+    seen = sample(mask.like(np.ones_like(head.data)), points).reshape(template.grid.shape) > 0.5
+    expected = template.brain_mask & seen
+    both = brought & expected
+    values = resample(head, template.grid, chain)
+    return {
+        "template_dice": float(2 * both.sum() / max(1, brought.sum() + expected.sum())),
+        "template_ncc": float(np.corrcoef(values[both], template.head.data[both])[0, 1]) if both.any() else float("nan"),
+    }

@@ -1,0 +1,54 @@
+"""CSF, grey and white matter of a T1-weighted brain."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.anat._head import at_voxel_mm, stretch
+from neuromoe.core.ants import tissue_probabilities
+from neuromoe.core.images import Image
+
+
+def segment(head: Image, mask: NDArray, *, voxel_mm: float = 1.25) -> NDArray:
+    """Segment a brain; a fine image is segmented on coarser voxels and the probabilities brought back.
+
+    Parameters
+    ----------
+    head : Image (X, Y, Z)
+        Bias-corrected.
+    mask : array (X, Y, Z) of bool
+        The brain.
+    voxel_mm : float, default=1.25
+        Edge of the coarser voxels, mm.
+
+    Returns
+    -------
+    array (3, X, Y, Z), float32
+        Probabilities of CSF, GM and WM; they sum to one in the mask.
+    """
+    work, inside = (head, mask) if head.voxel_mm.min() >= voxel_mm else _coarser(head, mask, voxel_mm)
+    box = tuple(slice(max(0, int(i.min()) - 2), int(i.max()) + 3) for i in np.nonzero(inside))
+    probabilities = np.zeros((3, *inside.shape), np.float32)
+    cropped = Image(np.clip(work.data[box], *np.percentile(work.data[inside], [0.1, 99.9])), _moved(work.affine, box))
+    probabilities[(slice(None), *box)] = tissue_probabilities(cropped, inside[box])
+    if work is not head:
+        probabilities = np.stack([stretch(work.like(part), head) for part in probabilities])
+    return _normalized(probabilities, mask)
+
+
+def _coarser(head: Image, mask: NDArray, voxel_mm: float) -> tuple[Image, NDArray]:
+    work = at_voxel_mm(head, voxel_mm)
+    return work, at_voxel_mm(head.like(mask.astype(np.float32)), voxel_mm).data > 0.5
+
+
+def _moved(affine: NDArray, box: tuple[slice, ...]) -> NDArray:
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, :3] @ np.array([part.start for part in box])
+    return moved
+
+
+def _normalized(probabilities: NDArray, mask: NDArray) -> NDArray:
+    """Let the probabilities sum to one in the mask; where none was found the voxel is CSF, at the brain's edge."""
+    total = probabilities.sum(axis=0)
+    probabilities[0][mask & (total <= 1e-3)] = 1
+    total = probabilities.sum(axis=0)
+    return np.where(mask, probabilities / np.where(total > 0, total, 1), 0).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Clean a T1-weighted image and find the brain and its tissues, on the image's own grid."""
+
+from pathlib import Path
+
+from neuromoe.core.ants import single_threaded
+from neuromoe.core.images import load_image, save_image
+from neuromoe.core.provenance import write_sidecar
+from neuromoe.core.quality import write_quality
+from neuromoe.core.template import Template
+
+
+def extract(
+    *,
+    t1w: Path,
+    template: Path,
+    preproc: Path,
+    mask: Path,
+    gm: Path,
+    wm: Path,
+    csf: Path,
+    quality: Path,
+    registration_mm: float = 2.0,
+    segmentation_mm: float = 1.25,
+    bias_shrink_factor: int = 4,
+    seed: int = 0,
+) -> None:
+    """Correct the bias field, mask the brain and segment it into three tissues.
+
+    Parameters
+    ----------
+    t1w : path
+        A T1-weighted image (X, Y, Z), in any orientation.
+    template : path
+        The prepared template.
+    preproc : path
+        The bias-corrected whole head, in RAS+ order.
+    mask : path
+        The brain, 0 or 1.
+    gm, wm, csf : path
+        Probabilities of the tissues.
+    quality : path
+        Quality numbers and the verdict on the mask.
+    registration_mm : float, default=2.0
+        Voxels of the registration that brings the template's mask, mm.
+    segmentation_mm : float, default=1.25
+        A finer image is segmented on cubic voxels of this edge, mm.
+    bias_shrink_factor : int, default=4
+        N4's subsampling of a copy of `registration_mm`.
+    seed : int, default=0
+        Of the registration.
+
+    Raises
+    ------
+    InputError
+        The image cannot be read, is not 3-D or holds nothing.
+    """
+    single_threaded(seed)
+    from neuromoe.anat._brain import find_brain, judge
+    from neuromoe.anat._head import check_content, correct_bias
+    from neuromoe.anat._quality import tissue_quality
+    from neuromoe.anat._tissues import segment
+
+    raw = load_image(t1w, ndim=3)
+    check_content(raw, t1w)
+    print("bias field", flush=True)
+    head = correct_bias(raw, voxel_mm=registration_mm, shrink_factor=bias_shrink_factor)
+    print("brain mask", flush=True)
+    brain = find_brain(head, Template.load(template), voxel_mm=registration_mm, seed=seed)
+    verdict, reasons = judge(brain, head)
+    print(f"tissues; mask: {verdict} {'; '.join(reasons)}", flush=True)
+    tissues = segment(head, brain.mask, voxel_mm=segmentation_mm)
+    parameters = {
+        "registration_mm": registration_mm,
+        "segmentation_mm": segmentation_mm,
+        "bias_shrink_factor": bias_shrink_factor,
+        "seed": seed,
+    }
+    save_image(head, preproc)
+    save_image(head.like(brain.mask), mask, dtype="uint8")
+    for path, tissue in zip((csf, gm, wm), tissues, strict=True):
+        save_image(head.like(tissue), path)
+    for path in (preproc, mask, gm, wm, csf):
+        write_sidecar(path, sources=[t1w, template], parameters=parameters, SkullStripped=False)
+    numbers = tissue_quality(head, brain, tissues)
+    write_quality(quality, numbers, verdict, reasons)

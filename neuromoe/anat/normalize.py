@@ -1,0 +1,95 @@
+"""Register a brain to the template and bring its maps there."""
+
+from pathlib import Path
+
+from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.provenance import write_sidecar
+from neuromoe.core.quality import write_quality
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import write_transform
+
+
+def normalize(
+    *,
+    preproc: Path,
+    mask: Path,
+    gm: Path,
+    wm: Path,
+    csf: Path,
+    template: Path,
+    t1w_template: Path,
+    gm_template: Path,
+    wm_template: Path,
+    csf_template: Path,
+    logjacobian: Path,
+    t1w_to_template: Path,
+    template_to_t1w: Path,
+    quality: Path,
+    registration_mm: float = 2.0,
+    iterations: str = "100x50x20",
+    seed: int = 0,
+) -> None:
+    """Find the affine and deformable map to the template; write T1w, tissues and log-Jacobian there.
+
+    Parameters
+    ----------
+    preproc, mask, gm, wm, csf : path
+        What `anat extract` wrote.
+    template : path
+        The prepared template.
+    t1w_template, gm_template, wm_template, csf_template : path
+        The maps on the template's grid; one linear interpolation each.
+    logjacobian : path
+        Logarithm of the local volume of this brain over the template's; affine part included.
+    t1w_to_template, template_to_t1w : path
+        Both transforms, as ITK composites.
+    quality : path
+        Quality numbers.
+    registration_mm : float, default=2.0
+        The registration runs on voxels no finer than this, mm.
+    iterations : str, default="100x50x20"
+        Of the deformable registration, from the coarsest to the finest level.
+    seed : int, default=0
+        Of the registration.
+
+    References
+    ----------
+    .. [1] Ashburner & Friston (2000), Voxel-based morphometry: the methods, NeuroImage 11,
+       doi:10.1006/nimg.2000.0582.
+    """
+    from neuromoe.anat._jacobian import log_jacobian
+    from neuromoe.anat._register import brain_image, on_template, overlap, register
+
+    target = Template.load(template)
+    head, inside = load_image(preproc, ndim=3), load_image(mask, ndim=3)
+    print("registration", flush=True)
+    chain, inverse = register(
+        brain_image(head, inside), target, voxel_mm=registration_mm, iterations=iterations, seed=seed
+    )
+    print("maps", flush=True)
+    maps = {t1w_template: head, gm_template: gm, wm_template: wm, csf_template: csf}
+    jacobian = log_jacobian(chain, target.grid)
+    parameters = {"registration_mm": registration_mm, "iterations": iterations, "seed": seed}
+    for path, source in maps.items():
+        image = source if isinstance(source, Image) else load_image(source, ndim=3)
+        save_image(on_template(image, target, chain), path, target.grid.affine)
+        write_sidecar(path, sources=[preproc, template], parameters=parameters, SpatialReference=target.label)
+    save_image(jacobian * target.brain_mask, logjacobian, target.grid.affine)
+    write_sidecar(logjacobian, sources=[t1w_to_template], SpatialReference=target.label)
+    write_transform(t1w_to_template, chain)
+    write_transform(template_to_t1w, inverse)
+    numbers = overlap(head, inside, target, chain) | {
+        "log_jacobian_sd": float(jacobian[target.brain_mask].std()),
+        "log_jacobian_min": float(jacobian[target.brain_mask].min()),
+    }
+    verdict, reasons = _judge(numbers)
+    write_quality(quality, numbers, verdict, reasons)
+
+
+def _judge(numbers: dict[str, float]) -> tuple[str, list[str]]:
+    dice = numbers["template_dice"]
+    if dice < 0.8:
+        return "fail", [f"the brain overlaps the template's with a Dice of {dice:.2f}, less than 0.80"]
+    if dice < 0.9:
+        return "warn", [f"the brain overlaps the template's with a Dice of {dice:.2f}, less than 0.90"]
+    return "pass", []

@@ -1,0 +1,1 @@
+"""Find the images and tables of a BIDS dataset."""

@@ -1,0 +1,128 @@
+"""Which images feed the tensors: the filters of the configuration, and one T1w and one BOLD run per session."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from neuromoe.bids._checks import Issue, warning
+from neuromoe.bids._scan import Found
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the manifest in the making."""
+
+    image: Found
+    used: bool = True
+    reason: str = ""
+
+    def left_out(self, reason: str) -> "Row":
+        """Return the row of an image that is not used, and why."""
+        return replace(self, used=False, reason=reason)
+
+
+def by_filters(
+    rows: Iterable[Row],
+    *,
+    participants: Sequence[str] | None,
+    sessions: Sequence[str] | None,
+    exclude: Sequence[str],
+    filters: Mapping[str, Mapping[str, str]],
+) -> list[Row]:
+    """Leave out what the configuration does not ask for.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        Every image.
+    participants, sessions : sequence of str, optional
+        Labels to keep, with or without `sub-` and `ses-`; None keeps all.
+    exclude : sequence of str
+        Labels of participants, keys `sub-X_ses-Y` of sessions, or beginnings of file names.
+    filters : mapping
+        For each modality the entities that an image must have.
+    """
+    return [_filter(row, participants, sessions, exclude, filters) for row in rows]
+
+
+def _filter(row: Row, participants, sessions, exclude, filters) -> Row:
+    image = row.image
+    if participants is not None and not _named(image.participant_id, participants, "sub-"):
+        return row.left_out("not in bids.index.participants")
+    if sessions is not None and not _named(image.session_id, sessions, "ses-"):
+        return row.left_out("not in bids.index.sessions")
+    filename = image.path.rsplit("/", 1)[-1]
+    if any(filename == word or filename.startswith(f"{_with_prefix(word, 'sub-')}_") for word in exclude):
+        return row.left_out("in bids.index.exclude")
+    wanted = filters.get(image.modality, {})
+    if any(image.name.entities.get(entity) != str(value) for entity, value in wanted.items()):
+        return row.left_out(f"not bids.index.filters.{image.modality}")
+    return row
+
+
+def _with_prefix(label: str, prefix: str) -> str:
+    return label if label.startswith(prefix) else prefix + label
+
+
+def _named(label: str, wanted: Sequence[str], prefix: str) -> bool:
+    return label in {_with_prefix(str(word), prefix) for word in wanted}
+
+
+def one_per_session(
+    rows: Iterable[Row], *, task: str | None, run: str
+) -> tuple[list[Row], list[Issue]]:
+    """Keep one T1w and one BOLD run of each session; all dwi runs stay, to be merged.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        With the images' headers.
+    task : str or None
+        The BOLD task; None takes rest where there is one, else the longest run of any task.
+    run : str
+        `first` or `longest` of the runs of that task.
+    """
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    rows = list(rows)
+    for row in rows:
+        if row.used and row.image.modality != "dwi":
+            groups.setdefault((row.image.participant_id, row.image.session_id, row.image.modality), []).append(row)
+    chosen: set[str] = set()
+    issues: list[Issue] = []
+    for (*_, modality), group in groups.items():
+        best, found = (_best_t1w(group), None) if modality == "anat" else _best_bold(group, task, run)
+        chosen |= {best.image.path} if best else set()
+        issues += [found] if found else []
+    return [_keep(row, chosen) for row in rows], issues
+
+
+def _keep(row: Row, chosen: set[str]) -> Row:
+    passed_over = row.used and row.image.modality != "dwi" and row.image.path not in chosen
+    return row.left_out("another image of the session was chosen") if passed_over else row
+
+
+def _best_t1w(rows: Sequence[Row]) -> Row:
+    """Take the finest voxels, then the first name."""
+
+    def volume(row: Row) -> float:
+        x, y, z = row.image.header["voxel_mm"]  # type: ignore[misc]
+        return round(x * y * z, 2)
+
+    return min(rows, key=lambda row: (volume(row), row.image.path))
+
+
+def _best_bold(rows: Sequence[Row], task: str | None, run: str) -> tuple[Row | None, Issue | None]:
+    def duration_s(row: Row) -> float:
+        header = row.image.header
+        return float(header["volumes"]) * float(header["repetition_time_s"] or 0)  # type: ignore[arg-type]
+
+    wanted = [row for row in rows if row.image.name.entities.get("task") == (task or "rest")]
+    if wanted:
+        ordered = sorted(wanted, key=lambda row: row.image.path)
+        return (ordered[0] if run == "first" else max(ordered, key=duration_s)), None
+    if task is not None:
+        found = ", ".join(sorted({row.image.name.entities.get("task", "none") for row in rows}))
+        fix = "correct func.select.task"
+        return None, warning("TASK_ABSENT", f"no run of task {task}; found {found}", rows[0].image.path, fix)
+    best = max(sorted(rows, key=lambda row: row.image.path), key=duration_s)
+    issue = warning("TASK_NOT_REST", "no resting run; the longest run is used", best.image.path, "set func.select.task")
+    return best, issue

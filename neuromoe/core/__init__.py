@@ -1,0 +1,1 @@
+"""The library under the stages: images, transforms, registration, provenance. Imports no stage."""

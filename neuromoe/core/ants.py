@@ -1,0 +1,113 @@
+"""ANTs, on images of this package.
+
+ITK is bit-reproducible with one thread and a fixed seed only, and reads both from the environment when it starts:
+call :func:`single_threaded` before anything imports ants.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.images import Image
+from neuromoe.core.transforms import LPS
+
+
+def single_threaded(seed: int = 0) -> None:
+    """Fix ITK's number of threads and ANTs' seed for this process."""
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    # ANTs takes zero for "by the clock".
+    os.environ["ANTS_RANDOM_SEED"] = str(seed + 1)
+
+
+def to_ants(image: Image) -> Any:
+    """Turn an image (X, Y, Z) into an ANTsImage, whose world is LPS."""
+    import ants
+
+    lps = LPS @ image.affine
+    spacing = np.sqrt((lps[:3, :3] ** 2).sum(axis=0))
+    return ants.from_numpy(
+        np.ascontiguousarray(image.data, np.float32),
+        origin=lps[:3, 3].tolist(),
+        spacing=spacing.tolist(),
+        direction=lps[:3, :3] / spacing,
+    )
+
+
+def bias_field(image: Image, mask: NDArray, *, shrink_factor: int = 4, iterations: int = 50) -> NDArray:
+    """Estimate the bias field by N4.
+
+    Parameters
+    ----------
+    image : Image (X, Y, Z)
+        A head; its values must not be negative.
+    mask : array (X, Y, Z) of bool
+        Where the field is estimated.
+    shrink_factor : int, default=4
+        Voxels that are taken together.
+    iterations : int, default=50
+        At each of four resolutions.
+
+    Returns
+    -------
+    array (X, Y, Z), float32
+        The multiplicative field, everywhere on the grid, with mean 1 in the mask.
+
+    References
+    ----------
+    .. [1] Tustison et al. (2010), N4ITK: improved N3 bias correction, IEEE Trans. Med. Imaging 29,
+       doi:10.1109/TMI.2010.2046908.
+    """
+    import ants
+
+    field = ants.n4_bias_field_correction(
+        to_ants(image),
+        mask=to_ants(image.like(mask)),
+        shrink_factor=shrink_factor,
+        convergence={"iters": [iterations] * 4, "tol": 1e-6},
+        return_bias_field=True,
+    ).numpy()
+    return (field / field[mask].mean()).astype(np.float32)
+
+
+def tissue_probabilities(
+    image: Image, mask: NDArray, *, priors: NDArray | None = None, smoothing: float = 0.1, iterations: int = 5
+) -> NDArray:
+    """Segment a T1-weighted brain into CSF, GM and WM by Atropos.
+
+    Parameters
+    ----------
+    image : Image (X, Y, Z)
+        A bias-corrected T1w image.
+    mask : array (X, Y, Z) of bool
+        The brain.
+    priors : array (3, X, Y, Z), optional
+        Probabilities of CSF, GM and WM; without them the start is k-means, ordered by intensity.
+    smoothing : float, default=0.1
+        Weight of the Markov random field.
+    iterations : int, default=5
+        At most.
+
+    Returns
+    -------
+    array (3, X, Y, Z), float32
+        Probabilities of CSF, GM and WM; zero outside the mask.
+
+    References
+    ----------
+    .. [1] Avants et al. (2011), An open source multivariate framework for n-tissue segmentation,
+       Neuroinformatics 9, doi:10.1007/s12021-011-9109-y.
+    """
+    import ants
+
+    start = "kmeans[3]" if priors is None else [to_ants(image.like(prior)) for prior in priors]
+    result = ants.atropos(
+        a=to_ants(image),
+        x=to_ants(image.like(mask)),
+        i=start,
+        m=f"[{smoothing},1x1x1]",
+        c=f"[{iterations},0]",
+        priorweight=0.25,
+    )
+    return np.stack([part.numpy() * mask for part in result["probabilityimages"]]).astype(np.float32)

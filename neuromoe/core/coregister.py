@@ -1,0 +1,276 @@
+"""Linear registration of an echo-planar image to an anatomical one, from several starts.
+
+One start is a trap: headers are wrong now and then, and centres of mass lie off where the neck is long or the slab
+thin. Every start is scored by the same measure on the same points, the best is refined, and which it was is recorded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core._mutual_information import Sample, bin_intensities, mutual_information
+from neuromoe.core.geometry import apply_affine, rigid_matrix
+from neuromoe.core.images import Image
+
+_BINS = 32
+# Turns radians and logarithms of scale into the millimetres that they move a point 60 mm from the centre.
+_ARM_MM = 60.0
+_SHIFTS_MM, _TURNS_RAD = 10.0, 0.2
+_LEAST_OVERLAP = 0.3
+_RIM_MM = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Coregistration:
+    """A linear map between two images and how it was found.
+
+    Parameters
+    ----------
+    matrix : array (4, 4)
+        Fixed world to moving world, mm (RAS+): what resampling the moving image onto the fixed grid needs.
+    score : float
+        Mutual information over the fixed image's entropy, 0 to 1.
+    start : str
+        The start that led there: `header` or `centers`, with the shift or turn added to it.
+    scores : mapping of str to float
+        The score that every refined start ended at.
+    overlap : float
+        Share of the fixed points inside the moving field of view.
+    """
+
+    matrix: NDArray
+    score: float
+    start: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    overlap: float = 1.0
+
+
+def coregister(
+    moving: Image,
+    fixed: Image,
+    *,
+    moving_mask: Image | None = None,
+    fixed_mask: Image | None = None,
+    dof: int = 6,
+    seed: int = 0,
+    max_shift_mm: float = 30.0,
+    search: bool = True,
+) -> Coregistration:
+    """Lay an image of another contrast onto an anatomical one.
+
+    Mutual information, at points drawn in the fixed mask and a rim around it, is climbed from the header's own
+    position, from the masks' centres laid on each other, and from small shifts and turns around both.
+
+    Parameters
+    ----------
+    moving : Image (X, Y, Z)
+        The b0 or the mean BOLD volume.
+    fixed : Image (X, Y, Z)
+        The T1w.
+    moving_mask, fixed_mask : Image, optional
+        Brain masks. Without one, the voxels above the image's mean.
+    dof : int, default=6
+        6 rigid, 9 with scales, 12 affine.
+    seed : int, default=0
+        Seed of the points' jitter.
+    max_shift_mm : float, default=30
+        The farthest that the brain's centre may move from its start along one axis.
+    search : bool, default=True
+        False starts from the header alone: for images of one scan, which lie near each other.
+
+    Returns
+    -------
+    Coregistration
+
+    References
+    ----------
+    Mattes D et al. 2003, doi:10.1109/TMI.2003.809072; Jenkinson M et al. 2002, doi:10.1006/nimg.2002.1132 (starts).
+    """
+    if dof not in (6, 9, 12):
+        raise ValueError(f"dof is 6, 9 or 12, not {dof}")
+    inside = fixed_mask.data > 0.5 if fixed_mask is not None else fixed.data > fixed.data.mean()
+    fixed_brain = _thin(Image(inside, fixed_mask.affine if fixed_mask is not None else fixed.affine), 3.0)
+    center = _center_mm(fixed_brain)
+    moving_brain = moving_mask if moving_mask is not None else moving.like(moving.data > moving.data.mean())
+    moving_brain = _thin(moving_brain, 3.0)
+    starts = _starts(_center_mm(moving_brain) - center, center) if search else {"header": np.eye(4)}
+    levels = _levels(moving, moving_brain, fixed, fixed_brain, seed)
+    search = _Search(center, dof, max_shift_mm)
+    return search.run(levels, starts)
+
+
+@dataclass(frozen=True)
+class _Level:
+    sample: Sample
+    volume: NDArray
+    affine: NDArray
+    entropy: float
+
+    def score(self, matrix: NDArray) -> tuple[float, NDArray, float]:
+        information, gradient, overlap = mutual_information(matrix, self.sample, self.volume, self.affine)
+        return information / self.entropy, gradient / self.entropy, overlap
+
+
+@dataclass(frozen=True)
+class _Search:
+    center: NDArray
+    dof: int
+    max_shift_mm: float
+
+    def run(self, levels: list[_Level], starts: dict[str, NDArray]) -> Coregistration:
+        coarse, middle, fine = levels
+        first = {name: coarse.score(matrix) for name, matrix in starts.items()}
+        usable = [name for name, (_, _, overlap) in first.items() if overlap >= _LEAST_OVERLAP]
+        best = sorted(usable or first, key=lambda name: -first[name][0])
+        kept = list(dict.fromkeys([name for name in ("header", "centers") if name in best] + best[:8]))
+        climbed = {name: self.climb(coarse, starts[name], 6, 40) for name in kept}
+        climbed = {name: self.climb(middle, m, 6, 40) for name, m in self.distinct(coarse, climbed, 4).items()}
+        scores = {name: middle.score(matrix)[0] for name, matrix in climbed.items()}
+        start = max(scores, key=lambda name: scores[name])
+        matrix = self.climb(fine, climbed[start], self.dof, 60)
+        score, _, overlap = fine.score(matrix)
+        return Coregistration(matrix, score, start, scores, overlap)
+
+    def climb(self, level: _Level, start: NDArray, dof: int, iterations: int) -> NDArray:
+        from scipy.optimize import minimize
+
+        def cost(parameters: NDArray) -> tuple[float, NDArray]:
+            score, gradient, _ = level.score(start @ _matrix(parameters, self.center))
+            return -score, -_chain_rule(gradient, start, parameters, self.center)
+
+        limits = [self.max_shift_mm] * 3 + [0.6 * _ARM_MM] * 3 + [0.2 * _ARM_MM] * (dof - 6)
+        found = minimize(
+            cost, np.zeros(dof), jac=True, method="L-BFGS-B", bounds=[(-limit, limit) for limit in limits],
+            options={"maxiter": iterations, "ftol": 1e-7, "gtol": 1e-6},
+        )  # fmt: skip
+        return start @ _matrix(found.x, self.center)
+
+    def distinct(self, level: _Level, matrices: dict[str, NDArray], count: int) -> dict[str, NDArray]:
+        # The best that differ: starts which met at one place need no further look each.
+        corners = self.center + _ARM_MM * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+        kept: dict[str, NDArray] = {}
+        for name in sorted(matrices, key=lambda name: -level.score(matrices[name])[0]):
+            moved = apply_affine(matrices[name], corners)
+            apart = [np.linalg.norm(apply_affine(other, corners) - moved, axis=1).max() for other in kept.values()]
+            if len(kept) < count and min(apart, default=np.inf) > 2.0:
+                kept[name] = matrices[name]
+        return kept
+
+
+def _matrix(parameters: NDArray, center: NDArray) -> NDArray:
+    full = np.zeros(12)
+    full[: len(parameters)] = parameters
+    full[3:] /= _ARM_MM
+    stretch = np.eye(4)
+    stretch[:3, :3] = np.diag(np.exp(full[6:9]))
+    stretch[0, 1], stretch[0, 2], stretch[1, 2] = full[9:12]
+    stretch[:3, 3] = center - stretch[:3, :3] @ center
+    return rigid_matrix(full[:6], center) @ stretch
+
+
+def _chain_rule(gradient: NDArray, start: NDArray, parameters: NDArray, center: NDArray) -> NDArray:
+    # Twelve small matrices: central differences are exact to 1e-9 and spare the formulas.
+    step = 1e-4
+    slopes = []
+    for index in range(len(parameters)):
+        shift = np.zeros(len(parameters))
+        shift[index] = step
+        difference = _matrix(parameters + shift, center) - _matrix(parameters - shift, center)
+        slopes.append((gradient * (start @ difference)[:3]).sum() / (2 * step))
+    return np.array(slopes)
+
+
+def _starts(shift_mm: NDArray, center: NDArray) -> dict[str, NDArray]:
+    starts = {}
+    for base, translation in (("header", np.zeros(3)), ("centers", shift_mm)):
+        origin = np.eye(4)
+        origin[:3, 3] = translation
+        starts[base] = origin
+        for axis in range(6):
+            for sign in (-1, 1):
+                parameters = np.zeros(6)
+                parameters[axis] = sign * (_SHIFTS_MM if axis < 3 else _TURNS_RAD)
+                label = f"{base}{'+' if sign > 0 else '-'}{('x', 'y', 'z', 'rx', 'ry', 'rz')[axis]}"
+                starts[label] = origin @ rigid_matrix(parameters, center)
+    return starts
+
+
+def _center_mm(mask: Image) -> NDArray:
+    inside = np.argwhere(mask.data > 0.5)
+    middle = inside.mean(axis=0) if len(inside) else (np.array(mask.data.shape) - 1) / 2
+    return apply_affine(mask.affine, middle)
+
+
+def _levels(moving: Image, moving_brain: Image, fixed: Image, fixed_brain: Image, seed: int) -> list[_Level]:
+    rng = np.random.default_rng(seed)
+    fixed, moving = _thin(fixed, 1.5), _thin(moving, 1.5)
+    low, high = _range(moving, moving_brain)
+    levels = []
+    for spacing_mm, sigma_mm in ((8.0, 4.0), (5.0, 2.5), (3.5, 1.5)):
+        points = _points(fixed_brain, fixed, spacing_mm, rng)
+        values = _values_at(_smooth(fixed, sigma_mm), points)
+        edges = np.quantile(values, [0.005, 0.995])
+        bins = np.rint(bin_intensities(values, *edges, _BINS)).astype(np.intp)
+        volume = bin_intensities(_smooth(moving, sigma_mm).data, low, high, _BINS)
+        share = np.bincount(bins, minlength=_BINS) / max(len(bins), 1)
+        entropy = float(-(share[share > 0] * np.log(share[share > 0])).sum())
+        levels.append(_Level(Sample(points, bins, _BINS), volume, moving.affine, max(entropy, 1e-6)))
+    return levels
+
+
+def _thin(image: Image, target_mm: float) -> Image:
+    # Means of whole blocks: the T1w is finer than the measure needs, and smoothing it would cost more than the search.
+    factors = np.maximum((target_mm / image.voxel_mm + 1e-3).astype(int), 1)
+    shape = np.maximum(np.array(image.data.shape) // factors, 1)
+    data = image.data[tuple(slice(0, n * f) for n, f in zip(shape, factors, strict=True))]
+    blocks = [n for pair in zip(shape, factors, strict=True) for n in pair]
+    affine = image.affine @ np.diag([*factors, 1.0])
+    affine[:3, 3] = apply_affine(image.affine, (factors - 1) / 2)
+    return Image(data.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32), affine)
+
+
+def _smooth(image: Image, sigma_mm: float) -> Image:
+    from scipy.ndimage import gaussian_filter
+
+    return image.like(gaussian_filter(image.data, sigma_mm / image.voxel_mm, truncate=3, mode="nearest"))
+
+
+def _range(image: Image, mask: Image) -> tuple[float, float]:
+    points = apply_affine(mask.affine, np.argwhere(mask.data > 0.5))
+    values = _values_at(image, points) if len(points) else image.data
+    return float(image.data.min()), float(np.quantile(values, 0.99))
+
+
+def _points(mask: Image, image: Image, spacing_mm: float, rng: np.random.Generator) -> NDArray:
+    # Jittered, because points that fall on voxels of the moving image favour that position. Only where the image was
+    # seen: taking what lies beyond a cut field of view for background pulls the result by a millimetre.
+    inside = apply_affine(mask.affine, np.argwhere(mask.data > 0.5)) if mask.data.any() else mask.grid.world()
+    low, high = inside.min(axis=0) - _RIM_MM, inside.max(axis=0) + _RIM_MM
+    axes = [np.arange(a, b + spacing_mm, spacing_mm) for a, b in zip(low, high, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = points + rng.uniform(-0.5, 0.5, points.shape) * spacing_mm
+    voxels = apply_affine(np.linalg.inv(image.affine), points)
+    seen = ((voxels >= 0) & (voxels <= np.array(image.data.shape) - 1)).all(axis=1)
+    return points[seen & _near(mask, points)]
+
+
+def _near(mask: Image, points: NDArray) -> NDArray:
+    from scipy.ndimage import distance_transform_edt
+
+    pad = np.ceil(_RIM_MM / mask.voxel_mm).astype(int) + 1
+    data = np.pad(mask.data > 0.5, [(p, p) for p in pad])
+    affine = mask.affine.copy()
+    affine[:3, 3] = apply_affine(mask.affine, -pad)
+    distance = distance_transform_edt(~data, sampling=mask.voxel_mm)
+    voxels = np.rint(apply_affine(np.linalg.inv(affine), points)).astype(int)
+    inside = ((voxels >= 0) & (voxels < data.shape)).all(axis=1)
+    voxels = np.clip(voxels, 0, np.array(data.shape) - 1)
+    return inside & (distance[tuple(voxels.T)] <= _RIM_MM)
+
+
+def _values_at(image: Image, points: NDArray) -> NDArray:
+    from neuromoe.core.geometry import sample
+
+    return sample(image, points)

@@ -1,0 +1,150 @@
+"""Registration with greedy, in memory.
+
+References
+----------
+.. [1] Yushkevich et al. (2016), Fast automatic segmentation of hippocampal subfields and medial temporal lobe
+   subregions in 3 Tesla and 7 Tesla T2-weighted MRI, Alzheimer's & Dementia 12, doi:10.1016/j.jalz.2016.06.205.
+"""
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.images import Image
+from neuromoe.core.transforms import LPS, Affine, Chain, Displacement
+
+_PATCH = "NCC 2x2x2"
+
+
+def to_sitk(image: Image) -> Any:
+    """Turn an image (X, Y, Z) into a SimpleITK image, whose world is LPS."""
+    import SimpleITK as sitk
+
+    lps = LPS @ image.affine
+    spacing = np.sqrt((lps[:3, :3] ** 2).sum(axis=0))
+    out = sitk.GetImageFromArray(np.ascontiguousarray(image.data.transpose(2, 1, 0), np.float32))
+    out.SetSpacing(spacing.tolist())
+    out.SetOrigin(lps[:3, 3].tolist())
+    out.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    return out
+
+
+def greedy_affine(
+    fixed: Image,
+    moving: Image,
+    *,
+    initial: Affine | None = None,
+    fixed_mask: Image | None = None,
+    dof: int = 12,
+    metric: str = _PATCH,
+    iterations: str = "100x50x10",
+    seed: int = 0,
+) -> Affine:
+    """Find the linear map from `fixed` to `moving`.
+
+    Parameters
+    ----------
+    fixed, moving : Image (X, Y, Z)
+        The images.
+    initial : Affine, optional
+        Where to start; without it, the centres of the two grids are laid on each other.
+    fixed_mask : Image, optional
+        The metric is computed where this is above zero.
+    dof : int, default=12
+        6 is rigid, 7 a similarity, 12 affine.
+    metric : str, default="NCC 2x2x2"
+        greedy's name and radius in voxels; "NMI" for images of different contrast.
+    iterations : str, default="100x50x10"
+        Iterations from the coarsest to the finest level.
+    seed : int, default=0
+        Of the noise and jitter that greedy adds; without it two runs differ.
+
+    Returns
+    -------
+    Affine
+        World points of `fixed` to world points of `moving`.
+    """
+    names: dict[str, Any] = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "result": None}
+    start = "-ia-image-centers" if initial is None else "-ia START"
+    mask = _mask(names, fixed_mask)
+    command = f"-a -dof {dof} -m {metric} -i fixed moving {start} {mask} -n {iterations} -o result"
+    return Affine(np.asarray(_run(command, names, seed, initial)["result"], float))
+
+
+def greedy_deformable(
+    fixed: Image,
+    moving: Image,
+    *,
+    initial: Affine,
+    fixed_mask: Image | None = None,
+    metric: str = _PATCH,
+    iterations: str = "100x50x10",
+    smoothing: str = "1.732vox 0.707vox",
+    seed: int = 0,
+) -> tuple[Chain, Chain]:
+    """Find the deformation from `fixed` to `moving`, on top of a linear map.
+
+    Parameters
+    ----------
+    fixed, moving : Image (X, Y, Z)
+        The images; the deformation is estimated at the resolution of `fixed`.
+    initial : Affine
+        World points of `fixed` to world points of `moving`.
+    fixed_mask : Image, optional
+        The metric is computed where this is above zero.
+    metric : str, default="NCC 2x2x2"
+        greedy's name and radius in voxels.
+    iterations : str, default="100x50x10"
+        Iterations from the coarsest to the finest level.
+    smoothing : str, default="1.732vox 0.707vox"
+        Standard deviation of the smoothing of each step and of the whole field.
+    seed : int, default=0
+        Of the noise that greedy adds to the images.
+
+    Returns
+    -------
+    chain, inverse : tuple of transforms
+        `fixed` to `moving`, and back.
+    """
+    names = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "warp": None, "back": None}
+    mask = _mask(names, fixed_mask)
+    command = (
+        f"-m {metric} -i fixed moving -it START {mask} -n {iterations} -s {smoothing} -o warp -oinv back -wp 0"
+    )
+    results = _run(command, names, seed, initial)
+    forward, backward = (_field(results[name], fixed.affine) for name in ("warp", "back"))
+    return (forward, initial), (initial.inverse(), backward)
+
+
+def _mask(names: dict[str, Any], mask: Image | None) -> str:
+    if mask is None:
+        return ""
+    names["mask"] = to_sitk(mask)
+    return "-gm mask"
+
+
+def _run(command: str, names: dict[str, Any], seed: int, start: Affine | None = None) -> Any:
+    """Run greedy; where the command says START it finds the matrix `start`, which it takes from a file only."""
+    from picsl_greedy import Greedy3D
+
+    greedy, said = Greedy3D(), io.StringIO()
+    with tempfile.TemporaryDirectory() as folder:
+        matrix = Path(folder) / "start.mat"
+        np.savetxt(matrix, np.eye(4) if start is None else start.matrix, fmt="%.12g")
+        command = f"-threads 1 -V 0 -seed {seed + 1} {command}".replace("START", str(matrix))
+        try:
+            greedy.execute(command, out=said, err=said, **names)
+        except Exception as err:
+            raise RuntimeError(f"greedy failed on `{command}`: {err}\n{said.getvalue()}") from err
+    return greedy
+
+
+def _field(warp: Any, affine: NDArray) -> Displacement:
+    import SimpleITK as sitk
+
+    vectors = sitk.GetArrayFromImage(warp).transpose(2, 1, 0, 3) * np.array([-1, -1, 1], np.float32)
+    return Displacement(np.ascontiguousarray(vectors, np.float32), affine)

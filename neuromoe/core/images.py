@@ -1,0 +1,137 @@
+"""Reading and writing images: RAS+ inside, checked at the door."""
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from neuromoe.core.atomic import replacing
+from neuromoe.core.errors import InputError
+from neuromoe.core.geometry import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An array and where it lies.
+
+    Parameters
+    ----------
+    data : array (X, Y, Z[, V])
+        Values.
+    affine : array (4, 4)
+        Voxel index to RAS+ world, mm.
+    """
+
+    data: NDArray
+    affine: NDArray
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the first three axes."""
+        x, y, z = self.data.shape[:3]
+        return Grid((x, y, z), self.affine)
+
+    @property
+    def voxel_mm(self) -> NDArray:
+        """Edge lengths of a voxel, mm (3,)."""
+        return self.grid.voxel_mm
+
+    def volume(self, index: int) -> "Image":
+        """Return one volume of a 4-D image."""
+        return Image(self.data[..., index], self.affine)
+
+    def like(self, data: NDArray) -> "Image":
+        """Put other values on the same grid."""
+        return Image(data, self.affine)
+
+
+def load_image(path: Path | str, ndim: int | None = None, dtype: DTypeLike = np.float32) -> Image:
+    """Read an image, check it and turn its axes to the closest RAS+ order.
+
+    Parameters
+    ----------
+    path : path
+        A NIfTI file.
+    ndim : int, optional
+        The dimensions that the caller needs. A 4-D image of one volume is taken as 3-D.
+    dtype : dtype, default=float32
+        Type of the returned values.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, has other dimensions, a singular header, or values that are not finite.
+    """
+    import nibabel as nib
+
+    try:
+        image = nib.as_closest_canonical(nib.load(path))
+        data = np.asanyarray(image.dataobj).astype(dtype, copy=False)
+    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as err:
+        raise InputError(
+            expected="a readable NIfTI image", found=str(err), where=path, fix="copy or convert it again"
+        ) from err
+    if ndim == 3 and data.ndim == 4 and data.shape[3] == 1:
+        data = data[..., 0]
+    _check(data, image.affine, ndim, path)
+    return Image(data, np.asarray(image.affine, float))
+
+
+def _check(data: NDArray, affine: NDArray, ndim: int | None, path: Path | str) -> None:
+    if ndim is not None and data.ndim != ndim:
+        raise InputError(
+            expected=f"{ndim} dimensions",
+            found=f"{data.ndim}, shape {data.shape}",
+            where=path,
+            fix="give the right file, or leave it out by the index's filters",
+        )
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise InputError(
+            expected="an invertible voxel-to-world matrix",
+            found="a singular or undefined one",
+            where=path,
+            fix="set the header's qform or sform from the scanner's DICOM files",
+        )
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        bad = int((~np.isfinite(data)).sum())
+        raise InputError(
+            expected="finite values", found=f"{bad} voxels NaN or infinite", where=path, fix="convert it again"
+        )
+
+
+def save_image(
+    image: Image | NDArray,
+    path: Path | str,
+    affine: NDArray | None = None,
+    dtype: DTypeLike = np.float32,
+    repetition_time_s: float | None = None,
+) -> None:
+    """Write an image atomically; the same values give the same bytes.
+
+    Parameters
+    ----------
+    image : Image or array
+        What to write; an array needs `affine`.
+    path : path
+        A name that ends in `.nii` or `.nii.gz`.
+    affine : array (4, 4), optional
+        Voxel index to RAS+ world, mm.
+    dtype : dtype, default=float32
+        Type on disk.
+    repetition_time_s : float, optional
+        Goes into the fourth voxel size of a 4-D image.
+    """
+    import nibabel as nib
+
+    data, affine = (image.data, image.affine) if isinstance(image, Image) else (image, affine)
+    nifti = nib.Nifti1Image(np.asarray(data).astype(dtype), affine)
+    nifti.header.set_xyzt_units("mm", "sec")
+    if repetition_time_s is not None:
+        nifti.header["pixdim"][4] = repetition_time_s
+    content = nifti.to_bytes()
+    with replacing(path) as temporary:
+        if str(path).endswith(".gz"):
+            content = gzip.compress(content, compresslevel=4, mtime=0)
+        temporary.write_bytes(content)

@@ -1,0 +1,186 @@
+"""Rigid motion of the volumes of a series."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuromoe.core.errors import InputError
+
+if TYPE_CHECKING:
+    from neuromoe.core._motion_fit import Level
+
+SMOOTHING_MM = (10.0, 4.0)
+MAX_POINTS = (6_000, 25_000)
+
+
+def estimate_motion(
+    series: ArrayLike,
+    affine: ArrayLike,
+    reference: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    passes: int = 2,
+    *,
+    weights: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    smoothing_mm: tuple[float, ...] = SMOOTHING_MM,
+    steps: int = 12,
+    robust: bool = True,
+) -> NDArray[np.float64]:
+    """Estimate one rigid transform per volume, with a free gain and offset of each volume's intensity.
+
+    Each volume I_v is fitted by `g R(x) + b` at `I_v(T_v x)`. The derivatives are those of the reference R,
+    computed once (inverse compositional [1]_), and a step that makes the fit worse is shortened. Without a
+    reference, the first pass goes to the mean of the volumes that resemble the others most, each next one to
+    the mean of the volumes as the pass before aligned them.
+
+    Parameters
+    ----------
+    series : array (X, Y, Z, V)
+        Volumes on one grid.
+    affine : array (4, 4)
+        Voxel to world, mm.
+    reference : array (X, Y, Z) or (X, Y, Z, V), default=None
+        One target for all volumes or one for each. With it, `passes` is not used.
+    mask : bool array (X, Y, Z), default=None
+        Where the images are compared; by default the bright, connected part of the reference and its rim.
+    passes : int, default=2
+        Passes without a reference.
+    weights : array (X, Y, Z), default=None
+        Multiplies the squared differences.
+    initial : array (V, 4, 4), default=None
+        Where to start; by default, no motion.
+    smoothing_mm : tuple of float, default=(10, 4)
+        FWHM of the Gaussian smoothing at each resolution, coarse to fine.
+    steps : int, default=12
+        Gauss-Newton steps at each resolution, at most.
+    robust : bool, default=True
+        Give voxels with large differences (dropout, moving tissue) less weight at the finest resolution.
+
+    Returns
+    -------
+    array (V, 4, 4)
+        Maps world points of the reference to world points of volume v.
+
+    Raises
+    ------
+    InputError
+        For a series that is not 4-D, holds values that are not finite, or has no signal.
+
+    References
+    ----------
+    .. [1] Baker and Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd
+    """
+    series, affine = _checked(series), np.asarray(affine, dtype=float)
+    count = series.shape[3]
+    motion = np.tile(np.eye(4), (count, 1, 1)) if initial is None else np.array(initial, dtype=float)
+    keep = None if mask is None else np.asarray(mask, dtype=bool)
+    factor = None if weights is None else np.asarray(weights, dtype=np.float32)
+    coarse, fine = _levels(smoothing_mm, steps)
+    if reference is not None:
+        target = np.asarray(reference, dtype=np.float32)
+        return _one_pass(series, affine, target, keep, factor, motion, coarse + fine, robust)
+    target = _typical_volume(series)
+    for number in range(passes):
+        # The early passes only bring the volumes near enough for a sharp mean.
+        plan = (coarse if number == 0 else []) + fine
+        motion = _one_pass(
+            series, affine, target, keep, factor, motion, plan, robust and number == passes - 1
+        )
+        if number < passes - 1:
+            target = mean_of_aligned(series, affine, motion)
+    return motion
+
+
+def mean_of_aligned(series: NDArray, affine: NDArray, motion: NDArray) -> NDArray[np.float32]:
+    """Return the mean of the volumes, each moved onto the reference grid.
+
+    Parameters
+    ----------
+    series : array (X, Y, Z, V)
+        Volumes on one grid.
+    affine : array (4, 4)
+        Voxel to world, mm.
+    motion : array (V, 4, 4)
+        As `estimate_motion` returns it.
+
+    Returns
+    -------
+    array (X, Y, Z)
+        The mean of the volumes that cover a place; 0 where none does.
+    """
+    import torch
+
+    from neuromoe.core._motion_fit import chunks, sample, stack_of, to_voxels
+
+    shape = series.shape[:3]
+    points = torch.from_numpy(np.indices(shape, dtype=np.float32).reshape(3, -1).T.copy())
+    total, covered = torch.zeros(len(points)), torch.zeros(len(points))
+    for volumes in chunks(series):
+        values, inside = sample(stack_of(series[..., volumes]), to_voxels(motion[volumes], affine), points)
+        total += (values * inside).sum(0)
+        covered += inside.sum(0)
+    return (total / covered.clamp(min=1)).reshape(shape).numpy()
+
+
+def _checked(series: ArrayLike) -> NDArray[np.float32]:
+    array = np.asarray(series, dtype=np.float32)
+    finite = bool(np.isfinite(array).all())
+    if array.ndim != 4 or not finite or not array.any():
+        state = "all zero" if finite and not array.any() else "finite" if finite else "not all finite"
+        raise InputError(
+            expected="a series (X, Y, Z, V) of finite values that are not all zero",
+            found=f"shape {array.shape}, values {state}",
+            where="series",
+            fix="check the image; leave it out of the dataset if it is damaged",
+        )
+    return array
+
+
+def _levels(smoothing_mm: tuple[float, ...], steps: int) -> tuple[list["Level"], list["Level"]]:
+    from neuromoe.core._motion_fit import Level
+
+    coarse = [Level(fwhm_mm, MAX_POINTS[0], steps) for fwhm_mm in smoothing_mm[:-1]]
+    return coarse, [Level(smoothing_mm[-1], MAX_POINTS[1], steps)]
+
+
+def _typical_volume(series: NDArray) -> NDArray[np.float32]:
+    """Mean of the up to nine volumes most correlated with the one that resembles all others most."""
+    thinned = series[::3, ::3, ::2].reshape(-1, series.shape[3]).T.astype(np.float64)
+    thinned -= thinned.mean(axis=1, keepdims=True)
+    thinned /= np.maximum(np.linalg.norm(thinned, axis=1, keepdims=True), 1e-12)
+    alike = thinned @ thinned.T
+    medoid = int(np.argmax(np.median(alike, axis=1)))
+    nearest = np.argsort(-alike[medoid], kind="stable")[: min(9, max(1, series.shape[3] // 3))]
+    return series[..., np.sort(nearest)].mean(axis=3, dtype=np.float64).astype(np.float32)
+
+
+def _one_pass(
+    series: NDArray,
+    affine: NDArray,
+    reference: NDArray,
+    mask: NDArray | None,
+    weights: NDArray | None,
+    motion: NDArray,
+    levels: list["Level"],
+    robust: bool,
+) -> NDArray[np.float64]:
+    from neuromoe.core._motion_fit import fit_level
+
+    mask = _bright(reference if reference.ndim == 3 else reference.mean(axis=3)) if mask is None else mask
+    for level in levels:
+        careful = robust and level is levels[-1]
+        motion = fit_level(series, reference, affine, mask, weights, motion, level, careful)
+    return motion
+
+
+def _bright(reference: NDArray) -> NDArray[np.bool_]:
+    """Return the largest bright part of the reference with a rim of two voxels: edges show motion best."""
+    from scipy import ndimage
+
+    bright = reference > 0.25 * np.percentile(reference, 98)
+    labels, count = ndimage.label(ndimage.binary_opening(bright))
+    if count == 0:
+        return np.ones(reference.shape, dtype=bool)
+    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    return ndimage.binary_dilation(ndimage.binary_fill_holes(largest), iterations=2)

@@ -1,0 +1,68 @@
+"""BIDS sidecars that say what was run, on what, with which versions."""
+
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import neuromoe
+from neuromoe.core.atomic import write_json
+
+TOOLS = ("antspyx", "dipy", "nibabel", "nilearn", "nipype", "numpy", "picsl_greedy", "scipy", "torch")
+
+
+def versions(names: Iterable[str] = TOOLS) -> dict[str, str]:
+    """Return the installed version of each package, leaving out those that are not installed."""
+    found = {"neuromoe": neuromoe.__version__}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def sidecar_path(image: Path | str) -> Path:
+    """Return the name of the JSON file that belongs to an image.
+
+    Examples
+    --------
+    >>> sidecar_path("sub-01_desc-preproc_T1w.nii.gz").name
+    'sub-01_desc-preproc_T1w.json'
+    """
+    image = Path(image)
+    return image.with_name(image.name.split(".")[0] + ".json")
+
+
+def write_sidecar(
+    image: Path | str, *, sources: Iterable[Path | str] = (), parameters: Mapping[str, Any] | None = None, **fields: Any
+) -> None:
+    """Write the JSON file beside an image.
+
+    Parameters
+    ----------
+    image : path
+        The image that is described.
+    sources : iterable of path
+        What it was made from.
+    parameters : mapping, optional
+        The step's settings, seed included.
+    **fields
+        Further BIDS fields (`SpatialReference`, `RepetitionTime`, ...).
+    """
+    record = {
+        "Sources": [str(path) for path in sources],
+        "Parameters": dict(parameters or {}),
+        "SoftwareVersions": versions(),
+        **fields,
+    }
+    write_json(sidecar_path(image), record)
+
+
+def read_metadata(sidecars: Iterable[Path | str] | None) -> dict[str, Any]:
+    """Merge JSON files by BIDS inheritance: a later one overrides an earlier one."""
+    merged: dict[str, Any] = {}
+    for path in sidecars or ():
+        merged.update(json.loads(Path(path).read_text(encoding="utf-8")))
+    return merged

@@ -1,0 +1,36 @@
+"""A step's quality numbers and its verdict on its own result."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neuromoe.core.atomic import write_json
+
+VERDICTS = ("pass", "warn", "fail")
+
+
+def write_quality(
+    path: Path | str, numbers: Mapping[str, float], verdict: str = "pass", reasons: Sequence[str] = ()
+) -> None:
+    """Write quality numbers with the verdict `pass`, `warn` or `fail` and the reasons for it."""
+    if verdict not in VERDICTS:
+        raise ValueError(f"verdict is one of {VERDICTS}, not {verdict!r}")
+    rounded = {name: round(float(value), 6) for name, value in numbers.items()}
+    write_json(path, {"numbers": rounded, "verdict": verdict, "reasons": list(reasons)})
+
+
+def read_quality(path: Path | str) -> dict[str, Any]:
+    """Read what :func:`write_quality` wrote; a number that was not finite is None."""
+    return json.loads(Path(path).read_text())
+
+
+def worst(verdicts: Sequence[str]) -> str:
+    """Return the worst verdict of several; `pass` where there is none.
+
+    Examples
+    --------
+    >>> worst(["pass", "warn"])
+    'warn'
+    """
+    return max(verdicts, key=VERDICTS.index, default="pass")

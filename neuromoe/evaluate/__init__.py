@@ -1,0 +1,1 @@
+"""Out-of-fold predictions become numbers with intervals."""

@@ -1,0 +1,1 @@
+"""BOLD: correct the series on its own grid, then make maps on the template's grid."""

@@ -1,0 +1,77 @@
+"""Where the BOLD lies: in the T1w, or straight in the template where there is no T1w."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.coregister import Coregistration, coregister
+from neuromoe.core.geometry import resample
+from neuromoe.core.greedy import greedy_deformable
+from neuromoe.core.images import Image
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import Affine, Chain
+
+_DEFORM_MM = 4.0
+# Brightness of the tissues in a T2*-weighted image, relative to grey matter.
+_WHITE, _FLUID = 0.8, 1.4
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """How the BOLD reference was brought to its target.
+
+    Parameters
+    ----------
+    chain : tuple of transforms
+        Target world to BOLD world, mm.
+    brain : array (X, Y, Z)
+        The target's brain on the BOLD grid, 0 to 1.
+    found : Coregistration
+        The linear part with its score and start.
+    """
+
+    chain: Chain
+    brain: NDArray
+    found: Coregistration
+
+
+def place_in_t1w(
+    boldref: Image, mask: NDArray, t1w: Image, t1w_mask: Image | None, *, seed: int
+) -> Placement:
+    """Register the BOLD reference rigidly to the T1w of the same person."""
+    found = coregister(boldref, t1w, moving_mask=boldref.like(mask), fixed_mask=t1w_mask, dof=6, seed=seed)
+    forward = Affine(found.matrix)
+    if t1w_mask is None:
+        return Placement((forward,), mask.astype(np.float32), found)
+    return Placement((forward,), _brain_share(t1w_mask, boldref, (forward.inverse(),)), found)
+
+
+def place_in_template(boldref: Image, mask: NDArray, template: Template, *, seed: int) -> Placement:
+    """Register the BOLD reference to the template, linearly and then with a smooth deformation.
+
+    The target is the template's tissues in the BOLD's contrast, so that a correlation can be used.
+    """
+    target, brain = _bold_contrast(template)
+    moving = boldref.like(boldref.data * mask)
+    found = coregister(boldref, target, moving_mask=boldref.like(mask), fixed_mask=brain, dof=12, seed=seed)
+    chain, inverse = greedy_deformable(
+        target, moving, initial=Affine(found.matrix), smoothing="3vox 1vox", iterations="60x40", seed=seed
+    )
+    return Placement(chain, _brain_share(brain, boldref, inverse), found)
+
+
+def _bold_contrast(template: Template) -> tuple[Image, Image]:
+    grid = template.grid.at_voxel_mm(_DEFORM_MM)
+    parts = {name: resample(getattr(template, name), grid) for name in ("gm", "wm", "csf", "mask")}
+    data = parts["gm"] + _WHITE * parts["wm"] + _FLUID * parts["csf"]
+    return Image(data * (parts["mask"] > 0.5), grid.affine), Image(parts["mask"], grid.affine)
+
+
+def _brain_share(brain: Image, boldref: Image, chain: Chain) -> NDArray:
+    from scipy.ndimage import gaussian_filter
+
+    # Smoothed to the BOLD's voxels, because a voxel at the rim is brain only in part.
+    blur = 0.4 * np.maximum(boldref.voxel_mm.mean() / brain.voxel_mm - 1, 0)
+    share = brain.like(gaussian_filter((brain.data > 0.5).astype(np.float32), blur))
+    return resample(share, boldref.grid, chain)

@@ -1,0 +1,227 @@
+"""Clean one BOLD run on its own grid: motion, slice timing, reference, brain mask and where it lies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.motion import estimate_motion, mean_of_aligned
+from neuromoe.core.provenance import write_sidecar
+from neuromoe.core.quality import worst, write_quality
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import write_affines, write_transform
+
+if TYPE_CHECKING:
+    from neuromoe.func._registration import Placement
+    from neuromoe.func._series import Series
+
+
+def correct(
+    *,
+    bold: Path,
+    template: Path,
+    boldref: Path,
+    mask: Path,
+    slicetimed: Path,
+    motion: Path,
+    transform: Path,
+    quality: Path,
+    sidecars: list[Path] | None = None,
+    t1w: Path | None = None,
+    t1w_mask: Path | None = None,
+    slice_timing: bool = True,
+    motion_passes: int = 2,
+    fd_threshold_mm: float = 0.5,
+    seed: int = 0,
+) -> None:
+    """Estimate a BOLD run's motion, correct slice timing, find the brain and where it lies.
+
+    Nothing is moved: the motion is written, and applied once by `func normalize`. It is estimated before
+    slice timing is corrected, because interpolation in time mixes a moved volume with its neighbours.
+
+    Parameters
+    ----------
+    bold : path
+        The run (X, Y, Z, V), at least 10 volumes.
+    template : path
+        `template.json` of the prepared template.
+    boldref : path
+        Output: mean of the aligned volumes.
+    mask : path
+        Output: brain mask on the BOLD grid.
+    slicetimed : path
+        Output: the run with every slice at one moment of the volume, not moved.
+    motion : path
+        Output: one ITK affine per volume, reference world to the volume's world.
+    transform : path
+        Output: BOLD reference to T1w (`.txt`), or to the template where there is no T1w (`.h5`).
+    quality : path
+        Output: quality numbers and verdict.
+    sidecars : list of path, optional
+        JSON files that apply to the run, nearest last.
+    t1w : path, optional
+        Preprocessed T1w of the session.
+    t1w_mask : path, optional
+        Brain mask of the T1w.
+    slice_timing : bool, default=True
+        Correct slice timing where the metadata have SliceTiming.
+    motion_passes : int, default=2
+        Passes of the motion estimate.
+    fd_threshold_mm : float, default=0.5
+        Framewise displacement above which a volume counts as moved, mm.
+    seed : int, default=0
+        Seed of the registration.
+
+    Raises
+    ------
+    InputError
+        Too few volumes, or times that are missing or contradict each other.
+    """
+    from neuromoe.func._series import read_series
+
+    series = read_series(bold, sidecars)
+    print(f"{bold.name}: {series.image.data.shape}, {series.repetition_time_s:g} s", flush=True)
+    clean = _clean(series, slice_timing, motion_passes)
+    print("motion and slice timing done", flush=True)
+    place = _place(clean, t1w, t1w_mask, template, seed)
+    print(f"placed from {place.found.start}, score {place.found.score:.3f}", flush=True)
+    brain = _brain(clean, place)
+    record: dict[str, Any] = {
+        "sources": [path for path in (bold, t1w, t1w_mask, template) if path is not None],
+        "parameters": {"slice_timing": slice_timing, "motion_passes": motion_passes, "seed": seed},
+    }
+    _write_images(clean, brain, boldref, mask, slicetimed, record)
+    write_affines(motion, clean.motion)
+    write_transform(transform, place.chain)
+    write_sidecar(transform, **record, **_description(place, direct=t1w is None))
+    _judge(quality, clean, brain, place, direct=t1w is None, fd_threshold_mm=fd_threshold_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class _Clean:
+    series: "Series"
+    timed: Image
+    moment_s: float | None
+    motion: NDArray
+    reference: Image
+    bright: NDArray
+
+
+def _clean(series: "Series", slice_timing: bool, passes: int) -> _Clean:
+    from neuromoe.func._mask import epi_mask
+    from neuromoe.func._slicetiming import correct_slice_timing, middle_s
+
+    image, times = series.image, series.slice_times_s if slice_timing else None
+    motion = estimate_motion(image.data, image.affine, passes=passes)
+    moment_s = None
+    if times is not None:
+        moment_s = middle_s(times)
+        data = correct_slice_timing(
+            image.data, times, axis=series.slice_axis, repetition_time_s=series.repetition_time_s
+        )
+        image = image.like(data)
+    reference = image.like(mean_of_aligned(image.data, image.affine, motion))
+    return _Clean(series, image, moment_s, motion, reference, epi_mask(reference))
+
+
+def _place(clean: _Clean, t1w: Path | None, t1w_mask: Path | None, template: Path, seed: int) -> "Placement":
+    from neuromoe.func._registration import place_in_t1w, place_in_template
+
+    if t1w is None:
+        return place_in_template(clean.reference, clean.bright, Template.load(template), seed=seed)
+    head_mask = None if t1w_mask is None else load_image(t1w_mask, ndim=3)
+    return place_in_t1w(clean.reference, clean.bright, load_image(t1w, ndim=3), head_mask, seed=seed)
+
+
+def _brain(clean: _Clean, place: "Placement") -> NDArray:
+    from neuromoe.func._mask import anatomical_mask, volume_verdict
+
+    brain = anatomical_mask(place.brain, clean.reference)
+    # Where the placing went astray, the brightness alone is the better guess.
+    verdict, _ = volume_verdict(brain, clean.reference.affine)
+    return clean.bright if verdict == "fail" else brain
+
+
+def _write_images(
+    clean: _Clean, brain: NDArray, boldref: Path, mask: Path, slicetimed: Path, record: dict[str, Any]
+) -> None:
+    repetition_time_s = clean.series.repetition_time_s
+    save_image(clean.reference, boldref)
+    write_sidecar(boldref, **record)
+    save_image(clean.reference.like(brain), mask, dtype=np.uint8)
+    write_sidecar(mask, **record, Type="Brain")
+    save_image(_rounded(clean.timed), slicetimed, repetition_time_s=repetition_time_s)
+    times: dict[str, Any] = {
+        "RepetitionTime": repetition_time_s,
+        "SliceTimingCorrected": clean.moment_s is not None,
+    }
+    times |= {} if clean.moment_s is None else {"StartTime": clean.moment_s}
+    write_sidecar(slicetimed, **record, **times, SkullStripped=False)
+
+
+def _rounded(image: Image) -> Image:
+    """Round to 1/4096 of the brightest hundredth, far below noise: the file shrinks to half."""
+    level = float(np.percentile(image.data[..., ::10], 99))
+    step = 2.0 ** np.floor(np.log2(max(level, 1e-6) / 4096))
+    return image.like(np.round(image.data / step) * step)
+
+
+def _description(place: "Placement", *, direct: bool) -> dict[str, Any]:
+    found = place.found
+    return {
+        "Start": found.start,
+        "Score": found.score,
+        "Scores": dict(found.scores),
+        "RegistrationQuality": "lower quality: no T1w, registered to the template directly"
+        if direct
+        else "usual",
+    }
+
+
+def _judge(
+    quality: Path, clean: _Clean, brain: NDArray, place: "Placement", *, direct: bool, fd_threshold_mm: float
+) -> None:
+    from neuromoe.func._mask import dice, volume_ml, volume_verdict
+    from neuromoe.func._series import short_reason
+
+    affine = clean.reference.affine
+    numbers = _motion_numbers(clean, brain, fd_threshold_mm) | {
+        "mask_ml": volume_ml(brain, affine),
+        "mask_dice": dice(brain, clean.bright),
+        "coregistration_score": place.found.score,
+        "volumes": clean.timed.data.shape[3],
+        "duration_s": clean.timed.data.shape[3] * clean.series.repetition_time_s,
+    }
+    volume, reasons = volume_verdict(brain, affine)
+    reasons = reasons + short_reason(clean.timed.data.shape[3], clean.series.repetition_time_s)
+    reasons += ["lower quality: registered to the template without a T1w"] if direct else []
+    reasons += (
+        [f"moved: mean framewise displacement {numbers['fd_mean']:.2f} mm"]
+        if numbers["fd_mean"] > 0.5
+        else []
+    )
+    reasons += [f"masks disagree: Dice {numbers['mask_dice']:.2f}"] if numbers["mask_dice"] < 0.75 else []
+    write_quality(quality, numbers, worst([volume, "warn" if reasons else "pass"]), reasons)
+
+
+def _motion_numbers(clean: _Clean, brain: NDArray, fd_threshold_mm: float) -> dict[str, float]:
+    from neuromoe.func._framewise import dvars, framewise_displacement, motion_parameters, temporal_snr
+    from neuromoe.func._mask import center_mm
+    from neuromoe.func._sampling import aligned
+
+    displacement = framewise_displacement(
+        motion_parameters(clean.motion, center_mm(brain, clean.reference.affine))
+    )[1:]
+    courses = aligned(clean.timed, clean.motion, brain)
+    changed, standard = dvars(courses)
+    return {
+        "fd_mean": float(displacement.mean()),
+        "fd_max": float(displacement.max()),
+        "fd_perc": float(100 * (displacement > fd_threshold_mm).mean()),
+        "dvars": float(np.nanmean(changed)),
+        "std_dvars": float(np.nanmean(standard)),
+        "tsnr": float(np.median(temporal_snr(courses))),
+    }

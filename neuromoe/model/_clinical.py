@@ -1,0 +1,147 @@
+"""Clinical and serum columns made into numbers; what is fitted on people is fitted in `fit` alone.
+
+Axis letters: N people, F encoded features.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A value further out than this many standard deviations of the training people says no more than this.
+_LIMIT = 8.0
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    kind: str
+    levels: tuple[str, ...]
+    center: float
+    scale: float
+    with_missing: bool
+
+    @property
+    def features(self) -> list[str]:
+        named = (
+            [f"{self.name}={level}" for level in self.levels] if self.kind == "categorical" else [self.name]
+        )
+        return [*named, f"{self.name} missing"] if self.with_missing else named
+
+    def encode(self, values: "pd.Series") -> NDArray:
+        numbers = _numbers(values, self.kind, self.levels)
+        missing = np.isnan(numbers)
+        if self.kind == "categorical":
+            coded = (numbers[:, None] == np.arange(len(self.levels))).astype(float)
+        else:
+            filled = np.where(missing, self.center, numbers)
+            coded = np.clip((filled - self.center) / self.scale, -_LIMIT, _LIMIT)[:, None]
+        return np.hstack([coded, missing[:, None]]) if self.with_missing else coded
+
+
+def _text(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value)
+
+
+def _numbers(values: "pd.Series", kind: str, levels: tuple[str, ...]) -> NDArray:
+    """Numbers as they are, levels as their place in the list; NaN where missing or unknown."""
+    if kind == "numeric":
+        import pandas as pd
+
+        numbers = pd.to_numeric(values).to_numpy(float, na_value=np.nan)
+        return np.where(np.isfinite(numbers), numbers, np.nan)
+    place = {level: float(row) for row, level in enumerate(levels)}
+    known = values.map(_text, na_action="ignore")
+    return known.map(place).to_numpy(float, na_value=np.nan)
+
+
+def _fit_column(name: str, values: "pd.Series", about: Mapping[str, Any]) -> _Column:
+    kind = about.get("type", "numeric")
+    if kind not in ("numeric", "categorical", "ordinal"):
+        raise InputError(
+            expected="the type numeric, categorical or ordinal",
+            found=repr(kind),
+            where=f"clinical column {name}",
+            fix="correct the column's type in the configuration",
+        )
+    known = about.get("levels") or sorted({_text(value) for value in values.dropna()})
+    levels = () if kind == "numeric" else tuple(_text(level) for level in known)
+    numbers = _numbers(values, kind, levels)
+    seen = numbers[~np.isnan(numbers)]
+    center = float(np.median(seen)) if len(seen) else 0.0
+    spread = float(seen.std()) if len(seen) else 0.0
+    return _Column(name, kind, levels, center, spread or 1.0, bool(len(seen) < len(numbers)))
+
+
+@dataclass(frozen=True)
+class ClinicalEncoder:
+    """Impute, scale and encode clinical columns with what the training people showed.
+
+    Numeric and ordinal columns: the median for what is missing, then zero median and unit standard deviation,
+    limited to 8 of them. Categorical: one feature per level, none set where missing or unknown. A column that
+    lacked values in training gets an indicator of missing beside it.
+    """
+
+    columns: tuple[_Column, ...] = ()
+
+    @classmethod
+    def fit(cls, table: "pd.DataFrame | None", types: Mapping[str, Mapping[str, Any]]) -> "ClinicalEncoder":
+        """Learn medians, scales and levels.
+
+        Parameters
+        ----------
+        table : DataFrame (N rows) or None
+            The training people's clinical columns.
+        types : mapping
+            Type and levels of each column.
+        """
+        if table is None:
+            return cls()
+        return cls(tuple(_fit_column(name, table[name], about) for name, about in types.items()))
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the encoded features."""
+        return [name for column in self.columns for name in column.features]
+
+    def encode(self, table: "pd.DataFrame | None", count: int) -> NDArray:
+        """Encode `count` people.
+
+        Returns
+        -------
+        array (N, F), float32
+            All zeros where `table` is None.
+
+        Raises
+        ------
+        InputError
+            The table lacks a column that the encoder was fitted on.
+        """
+        if table is None or not self.columns:
+            return np.zeros((count, len(self.features)), np.float32)
+        absent = [column.name for column in self.columns if column.name not in table]
+        if absent:
+            raise InputError(
+                expected=f"the columns of the training people, {[column.name for column in self.columns]}",
+                found=f"no column {', '.join(absent)}",
+                where="the cohort's clinical table",
+                fix="add the columns; n/a where unknown",
+            )
+        return np.hstack([column.encode(table[column.name]) for column in self.columns]).astype(np.float32)
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Describe the encoder in JSON's types."""
+        return [asdict(column) for column in self.columns]
+
+    @classmethod
+    def from_facts(cls, facts: list[dict[str, Any]]) -> "ClinicalEncoder":
+        """Rebuild the encoder from `facts`."""
+        return cls(tuple(_Column(**{**column, "levels": tuple(column["levels"])}) for column in facts))

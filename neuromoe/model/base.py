@@ -1,0 +1,278 @@
+"""What every model shares: checks, classes, the class prior for those who have nothing, saving.
+
+Axis letters: N people, M modality, K class.
+"""
+
+import difflib
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuromoe.core.atomic import replacing_folder, write_json
+from neuromoe.core.errors import InputError
+from neuromoe.model._inner import split_inner
+from neuromoe.model.cohort import Cohort
+from neuromoe.model.saving import read_arrays, read_facts, write_arrays
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """A model without any."""
+
+
+class Model(ABC):
+    """A classifier of cohorts, in scikit-learn's manners.
+
+    Parameters
+    ----------
+    seed : int, default=0
+        Of everything random.
+    **settings
+        The fields of the model's `Settings`.
+
+    Attributes
+    ----------
+    classes_ : array (K,)
+        The classes of the training people, sorted.
+    modalities_ : tuple of str
+        The cohort's, `clinical` last.
+
+    Raises
+    ------
+    InputError
+        A setting is unknown or of another type.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type] = NoSettings
+
+    classes_: NDArray
+    modalities_: tuple[str, ...]
+    prior_: NDArray
+
+    def __init__(self, *, seed: int = 0, **settings: Any) -> None:
+        self.seed = int(seed)
+        self.settings = _make_settings(self.Settings, settings, self.name)
+
+    def fit(self, cohort: Cohort, train: ArrayLike, val: ArrayLike | None = None) -> Self:
+        """Fit on the people at `train`.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            Labeled people, modalities missing here and there.
+        train : array (n,), int
+            Positions to fit on.
+        val : array (m,), int, optional
+            Positions for choosing when to stop or how much to smooth; without, an inner part of `train` is
+            used.
+
+        Returns
+        -------
+        Model
+            Itself.
+
+        Raises
+        ------
+        InputError
+            A label is missing, there is a single class, `val` holds a class that `train` lacks, or somebody
+            is in both.
+        """
+        train = check_positions(cohort, train, "train")
+        val = None if val is None else check_positions(cohort, val, "val")
+        _check_labels(cohort, train, val)
+        self.classes_ = _sorted_classes(cohort.labels[train])
+        self.modalities_ = cohort.modalities
+        counts_K = np.bincount(self._targets(cohort, train), minlength=len(self.classes_))
+        self.prior_ = counts_K / counts_K.sum()
+        self._fit(cohort, train, val)
+        return self
+
+    def predict_proba(self, cohort: Cohort, positions: ArrayLike) -> NDArray:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            On the grid that the model was fitted on; modalities may be missing.
+        positions : array (n,), int
+            Rows of the cohort.
+
+        Returns
+        -------
+        array (n, K)
+            Rows sum to 1. Who has nothing that the model reads gets the class prior of the training people.
+        """
+        positions = self._check_fitted(cohort, positions)
+        usable = self._usable(cohort, positions).any(axis=1)
+        probabilities = np.tile(self.prior_, (len(positions), 1))
+        if usable.any():
+            probabilities[usable] = np.exp(self._predict_log(cohort, positions[usable]))
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def predict(self, cohort: Cohort, positions: ArrayLike) -> NDArray:
+        """Predict the most probable class (n,)."""
+        return self.classes_[self.predict_proba(cohort, positions).argmax(axis=1)]
+
+    def gate(self, cohort: Cohort, positions: ArrayLike) -> NDArray:
+        """Weigh the modalities of each person.
+
+        Returns
+        -------
+        array (n, M)
+            Weights in the order of `modalities_`; rows sum to 1, and to 0 where the model reads nothing of
+            the person.
+        """
+        positions = self._check_fitted(cohort, positions)
+        usable = self._usable(cohort, positions)
+        weights = np.zeros(usable.shape)
+        somebody = usable.any(axis=1)
+        if somebody.any():
+            weights[somebody] = self._gate(cohort, positions[somebody], usable[somebody])
+        return weights
+
+    def save(self, folder: Path | str) -> None:
+        """Write the fitted model: `model.json` and `model.safetensors`, atomically."""
+        arrays, facts = self._state()
+        with replacing_folder(folder) as temporary:
+            write_arrays(temporary / "model.safetensors", {**arrays, "prior": self.prior_})
+            described = {"model": self.name, "seed": self.seed, "settings": asdict(self.settings)}
+            fitted = {
+                "classes": self.classes_.tolist(),
+                "modalities": list(self.modalities_),
+                "fitted": facts,
+            }
+            write_json(temporary / "model.json", {**described, **fitted})
+
+    def restore(self, folder: Path | str) -> Self:
+        """Take over what `save` wrote; `neuromoe.model.load` finds the right class first."""
+        facts = read_facts(Path(folder) / "model.json")
+        arrays, _ = read_arrays(Path(folder) / "model.safetensors")
+        self.classes_, self.modalities_ = np.array(facts["classes"]), tuple(facts["modalities"])
+        self.prior_ = arrays.pop("prior")
+        self._set_state(arrays, facts["fitted"])
+        return self
+
+    @abstractmethod
+    def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None: ...
+
+    @abstractmethod
+    def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        """Return log probabilities (n, K) of people of whom something is usable."""
+
+    @abstractmethod
+    def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray: ...
+
+    @abstractmethod
+    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]: ...
+
+    @abstractmethod
+    def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None: ...
+
+    def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        """Tell which modalities the model can read of each person (n, M)."""
+        return cohort.present(positions, self.modalities_)
+
+    def _targets(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        place = {label: column for column, label in enumerate(self.classes_.tolist())}
+        return np.array([place[label] for label in cohort.labels[positions]], np.int64)
+
+    def _class_weights(self, targets: NDArray, weighted: bool) -> NDArray:
+        """Weigh classes against their frequency, so that the weights average 1 over the people."""
+        counts_K = np.bincount(targets, minlength=len(self.classes_))
+        weights_K = len(targets) / (np.maximum(counts_K, 1) * (counts_K > 0).sum())
+        return weights_K if weighted else np.ones(len(counts_K))
+
+    def _with_inner(
+        self, cohort: Cohort, train: NDArray, val: NDArray | None, share: float
+    ) -> tuple[NDArray, NDArray]:
+        if val is not None:
+            return train, val
+        kept, aside = split_inner(cohort.groups[train], self._targets(cohort, train), share, self.seed)
+        return train[kept], train[aside]
+
+    def _check_fitted(self, cohort: Cohort, positions: ArrayLike) -> NDArray:
+        if not hasattr(self, "classes_"):
+            raise RuntimeError(f"{self.name} is not fitted: call fit, or load it from a folder")
+        return check_positions(cohort, positions, "positions")
+
+
+def check_positions(cohort: Cohort, positions: ArrayLike, name: str) -> NDArray:
+    """Return integer positions, or raise InputError where they are none or out of range."""
+    rows = np.asarray(positions)
+    rows = rows.astype(np.int64) if rows.size == 0 else rows
+    if (
+        rows.ndim != 1
+        or rows.dtype.kind not in "iu"
+        or (rows.size and not 0 <= rows.min() <= rows.max() < len(cohort))
+    ):
+        raise InputError(
+            expected=f"integer positions from 0 to {len(cohort) - 1}",
+            found=f"{rows.dtype} of shape {rows.shape}"
+            + (f", {rows.min()} to {rows.max()}" if rows.size else ""),
+            where=name,
+            fix="use numpy.flatnonzero on a boolean mask",
+        )
+    return rows.astype(np.int64)
+
+
+def _check_labels(cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
+    both = train if val is None else np.concatenate([train, val])
+    unlabeled = [str(cohort.participants[row]) for row in both if cohort.labels[row] is None]
+    known = set(cohort.labels[train]) - {None}
+    shared = [] if val is None else sorted(set(cohort.participants[train]) & set(cohort.participants[val]))
+    strange = set() if val is None else set(cohort.labels[val]) - known - {None}
+    problems = [
+        (
+            unlabeled,
+            "a label for everybody",
+            f"none for {', '.join(unlabeled[:5])}",
+            "leave the unlabeled out",
+        ),
+        (len(known) < 2, "at least two classes", f"{len(known)}: {sorted(map(str, known))}", "add people"),
+        (shared, "nobody in both train and val", f"{', '.join(shared[:5])} in both", "split by participant"),
+        (strange, "val of the classes of train", f"{sorted(map(str, strange))} as well", "split by class"),
+    ]
+    for wrong, expected, found, fix in problems:
+        if wrong:
+            raise InputError(expected=expected, found=found, where="the people to fit on", fix=fix)
+
+
+def _sorted_classes(labels: NDArray) -> NDArray:
+    try:
+        return np.array(sorted(set(labels)))
+    except TypeError as err:
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise InputError(
+            expected="labels of one type",
+            found=", ".join(kinds),
+            where="labels",
+            fix="make all of them text or numbers",
+        ) from err
+
+
+def _make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
+    known = {field.name: field for field in fields(kind)}
+    for name, value in settings.items():
+        near = difflib.get_close_matches(name, known, 1)
+        if name not in known:
+            raise InputError(
+                expected=f"one of {', '.join(known) or 'no settings'}",
+                found=name,
+                where=f"the settings of {model}",
+                fix=f"write {near[0]}" if near else "leave it out",
+            )
+        default = known[name].default
+        right = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
+        if not right and not (isinstance(default, float) and type(value) is int):
+            raise InputError(
+                expected=f"{type(default).__name__}, as {default!r}",
+                found=repr(value),
+                where=f"the setting {name} of {model}",
+                fix="correct its value",
+            )
+    return kind(**settings)

@@ -1,0 +1,112 @@
+"""The encoder of one MRI modality: a transformer over 4x4x4-voxel patches.
+
+Axis letters: B batch, T token (patch), F voxels of a patch over all channels, D width, H head.
+"""
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+
+def position_code(places_T3: Tensor, width: int) -> Tensor:
+    """Encode places on the patch grid by sines and cosines, a third of the width per axis.
+
+    Parameters
+    ----------
+    places_T3 : tensor (T, 3)
+        Places, in patches.
+    width : int
+        At least 6; what is left over of a division by 6 stays 0.
+
+    Returns
+    -------
+    tensor (T, D), float32
+
+    References
+    ----------
+    Vaswani A et al. 2017, doi:10.48550/arXiv.1706.03762, section 3.5; here for three axes. The wavelengths
+    run to 64 patches, since a brain is some tens of patches wide.
+    """
+    waves = width // 6
+    rates = 2 * torch.pi / 64 ** (torch.arange(1, waves + 1) / waves)
+    angles = places_T3.float()[:, :, None] * rates
+    code = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+    return functional.pad(code, (0, width - code.shape[1]))
+
+
+class Layer(nn.Module):
+    """Multi-head self-attention, then a feed-forward network, each after a layer norm and beside a short cut.
+
+    Parameters
+    ----------
+    width, heads : int
+        Of the tokens; how many attention heads share it.
+    widening : int
+        Hidden width of the feed-forward network over `width`.
+    dropout : float
+        Share left out of both branches in training.
+    """
+
+    def __init__(self, width: int, heads: int, *, widening: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before_attention, self.before_network = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.projections, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.network = nn.Sequential(
+            nn.Linear(width, widening * width), nn.GELU(), nn.Linear(widening * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Return the tokens after attention and feed-forward network (B, T, D)."""
+        x_BTD = x_BTD + self.dropout(self._attend(self.before_attention(x_BTD)))
+        return x_BTD + self.dropout(self.network(self.before_network(x_BTD)))
+
+    def _attend(self, x_BTD: Tensor) -> Tensor:
+        batch, tokens, width = x_BTD.shape
+        split = self.projections(x_BTD).view(batch, tokens, 3, self.heads, width // self.heads)
+        queries_BHTD, keys_BHTD, values_BHTD = split.permute(2, 0, 3, 1, 4)
+        mixed_BHTD = functional.scaled_dot_product_attention(queries_BHTD, keys_BHTD, values_BHTD)
+        return self.joined(mixed_BHTD.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class Encoder(nn.Module):
+    """Patches to one embedding: linear patch embedding, 3-D positions, layers, mean over tokens.
+
+    Parameters
+    ----------
+    features : int
+        Voxels of a patch over all channels.
+    places_T3 : tensor (T, 3)
+        Where the patches lie on the patch grid.
+    width, layers, heads : int
+        Size of the transformer.
+    widening : int
+        Hidden width of the feed-forward networks over `width`.
+    dropout : float
+        Share left out in training.
+    """
+
+    code: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        places_T3: Tensor,
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+        widening: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(features, width)
+        self.register_buffer("code", position_code(places_T3, width), persistent=False)
+        blocks = [Layer(width, heads, widening=widening, dropout=dropout) for _ in range(layers)]
+        self.layers, self.after = nn.Sequential(*blocks), nn.LayerNorm(width)
+
+    def forward(self, tokens_BTF: Tensor) -> Tensor:
+        """Return the embedding (B, D)."""
+        x_BTD = self.embedding(tokens_BTF) + self.code
+        return self.after(self.layers(x_BTD)).mean(dim=1)

@@ -1,0 +1,70 @@
+"""Models by name."""
+
+import difflib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from neuromoe.core.errors import InputError
+from neuromoe.model.base import Model
+from neuromoe.model.saving import read_facts
+
+# Imported when asked for, so that a baseline does not load torch.
+_WHERE = {
+    "clinical-logistic": ("neuromoe.model.baselines", "ClinicalLogistic"),
+    "late-fusion": ("neuromoe.model.late_fusion", "LateFusion"),
+    "majority": ("neuromoe.model.baselines", "Majority"),
+    "neuromoe-paper": ("neuromoe.model.neuromoe", "NeuroMoEPaper"),
+}
+
+
+def available() -> list[str]:
+    """Name all models.
+
+    Examples
+    --------
+    >>> "neuromoe-paper" in available()
+    True
+    """
+    return sorted(_WHERE)
+
+
+def build_model(name: str, *, seed: int = 0, **settings: Any) -> Model:
+    """Make a model that is not fitted yet.
+
+    Parameters
+    ----------
+    name : str
+        One of `available()`.
+    seed : int, default=0
+        Of everything random in it.
+    **settings
+        The model's own; see the `Settings` of its class.
+
+    Raises
+    ------
+    InputError
+        The name or a setting is unknown.
+    """
+    if name not in _WHERE:
+        near = difflib.get_close_matches(name, _WHERE, 1)
+        raise InputError(
+            expected=f"one of {', '.join(available())}",
+            found=repr(name),
+            where="the name of a model",
+            fix=f"write {near[0]}" if near else "choose one of them",
+        )
+    module, kind = _WHERE[name]
+    return getattr(import_module(module), kind)(seed=seed, **settings)
+
+
+def load(folder: Path | str) -> Model:
+    """Load a model that `save` wrote; it predicts what it predicted.
+
+    Raises
+    ------
+    InputError
+        The folder holds no model.
+    """
+    facts = read_facts(Path(folder) / "model.json")
+    return build_model(facts["model"], seed=facts["seed"], **facts["settings"]).restore(folder)

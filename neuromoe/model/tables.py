@@ -1,0 +1,231 @@
+"""Who is who: labels, participants and clinical columns brought to the rows of a cohort."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neuromoe.core.errors import InputError
+from neuromoe.model.sessions import session_key, table_keys
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns of index/clinical.tsv that say who and where, and are no features.
+_KEYS = ("participant_id", "session_id", "label", "site", "group")
+_MISSING = ["", "n/a", "N/A", "NA", "NaN", "nan"]
+
+
+def check_length(values: Any, count: int, name: str) -> None:
+    """Raise InputError unless `values` has one entry per row."""
+    if len(values) != count:
+        raise InputError(
+            expected=f"{count} rows",
+            found=f"{len(values)} rows",
+            where=name,
+            fix="give one entry per row of the cohort",
+        )
+
+
+def common_length(columns: Mapping[str, Any]) -> int:
+    """Return the number of rows that all given columns share."""
+    lengths = {name: len(values) for name, values in columns.items() if values is not None}
+    if len(set(lengths.values())) != 1:
+        raise InputError(
+            expected="the same number of rows everywhere",
+            found=", ".join(f"{name} {length}" for name, length in lengths.items()) or "nothing",
+            where="Cohort.from_arrays",
+            fix="give one entry per person in each",
+        )
+    return next(iter(lengths.values()))
+
+
+def _plain(value: Any) -> Any:
+    import pandas as pd
+
+    if value is None or pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def people(
+    count: int,
+    labels: ArrayLike | None = None,
+    participants: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    sites: ArrayLike | None = None,
+    sessions: ArrayLike | None = None,
+) -> dict[str, Any]:
+    """Bring labels to objects (None = unlabeled) and names to text, one per row."""
+    columns = {
+        "labels": labels,
+        "participants": participants,
+        "groups": groups,
+        "sites": sites,
+        "sessions": sessions,
+    }
+    for name, values in columns.items():
+        if values is not None:
+            check_length(values, count, name)
+    kept = np.empty(count, object)
+    kept[:] = [None] * count if labels is None else [_plain(label) for label in np.asarray(labels, object)]
+    who = _texts(participants, np.arange(count).astype(str))
+    return {
+        "labels": kept,
+        "participants": who,
+        "groups": _texts(groups, who),
+        "sites": _texts(sites, np.full(count, "")),
+        "sessions": _texts(sessions, np.full(count, "")),
+    }
+
+
+def _texts(values: ArrayLike | None, instead: NDArray) -> NDArray:
+    if values is None:
+        return instead
+    plain = [_plain(value) for value in np.asarray(values, object)]
+    return np.array(
+        [str(other) if value is None else str(value) for value, other in zip(plain, instead, strict=True)]
+    )
+
+
+def quality_of(
+    quality: Mapping[str, ArrayLike] | None, maps: Mapping[str, Any], count: int
+) -> dict[str, NDArray]:
+    """Bring quality numbers to (N, Q) float32; a modality without any has Q = 0."""
+    result = {}
+    for name in maps:
+        values = np.asarray((quality or {}).get(name, np.empty((count, 0))), np.float32)
+        check_length(values, count, f"quality[{name!r}]")
+        result[name] = values.reshape(count, -1) if count else values.reshape(0, 0)
+    return result
+
+
+def typed_clinical(
+    clinical: "pd.DataFrame | None", types: Mapping[str, Mapping[str, Any]] | None
+) -> tuple["pd.DataFrame | None", dict[str, Mapping[str, Any]]]:
+    """Keep the clinical columns and say of each whether it is numeric, categorical or ordinal.
+
+    Raises
+    ------
+    InputError
+        A typed column is not in the table, or a numeric one holds text.
+    """
+    if clinical is None or (types is None and clinical.shape[1] == 0) or (types is not None and not types):
+        return None, {}
+    guessed: Mapping[str, Mapping[str, Any]] = {str(name): _guess_type(clinical[name]) for name in clinical}
+    chosen = dict(guessed if types is None else types)
+    absent = sorted(set(chosen) - {str(name) for name in clinical.columns})
+    if absent:
+        raise InputError(
+            expected=f"the clinical columns {sorted(chosen)}",
+            found=f"no column {', '.join(absent)}",
+            where="the clinical table",
+            fix="add the columns (n/a where unknown) or leave them out of the configuration",
+        )
+    table = clinical.reset_index(drop=True)
+    table.columns = table.columns.map(str)
+    return table[list(chosen)], chosen
+
+
+def _guess_type(column: "pd.Series") -> dict[str, Any]:
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        kind = "ordinal" if column.cat.ordered else "categorical"
+        return {"type": kind, "levels": [str(level) for level in column.cat.categories]}
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return {"type": "numeric"} if numeric or column.isna().all() else {"type": "categorical"}
+
+
+def beside_index(
+    index: "pd.DataFrame",
+    clinical: "pd.DataFrame | Path | str | None",
+    types: Mapping[str, Mapping[str, Any]] | None,
+) -> dict[str, Any]:
+    """Lay a clinical table beside the rows of a store's index.
+
+    Returns
+    -------
+    dict
+        `clinical` (DataFrame or None), `types`, and, where the table came from a file, labels, groups and
+        sites.
+    """
+    if clinical is None:
+        return {"clinical": None, "types": None}
+    if isinstance(clinical, Path | str):
+        table, read_types = read_clinical(clinical)
+        laid = match_rows(index, table)
+        named = {"labels": "label", "groups": "group", "sites": "site"}
+        known = {key: laid[column].to_numpy() for key, column in named.items() if column in laid}
+        return {"clinical": laid, "types": read_types if types is None else types, **known}
+    if "participant_id" not in clinical:
+        check_length(clinical, len(index), "clinical")
+        return {"clinical": clinical, "types": types}
+    laid = match_rows(index, clinical)
+    return {"clinical": laid.drop(columns=[key for key in _KEYS if key in laid]), "types": types}
+
+
+def read_clinical(path: Path | str) -> tuple["pd.DataFrame", dict[str, Mapping[str, Any]]]:
+    """Read index/clinical.tsv and the types in the .json beside it.
+
+    Returns
+    -------
+    table : DataFrame
+        All columns; numeric ones as float, others as text, NaN where n/a.
+    types : dict
+        Type and levels of the clinical columns.
+
+    Raises
+    ------
+    InputError
+        The table is missing, lacks `participant_id`, or a numeric column holds text.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            expected="a table", found="no file", where=path, fix="run the step `bids index` first"
+        )
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, na_values=_MISSING)
+    beside = path.with_suffix(".json")
+    types = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    if "participant_id" not in table:
+        raise InputError(
+            expected="a column participant_id",
+            found=str(list(table)),
+            where=path,
+            fix="name the people's column so",
+        )
+    for name in (name for name, about in types.items() if about.get("type") == "numeric" and name in table):
+        try:
+            table[name] = pd.to_numeric(table[name])
+        except (ValueError, TypeError) as err:
+            raise InputError(
+                expected=f"numbers in the column {name}",
+                found=str(err),
+                where=path,
+                fix="correct the table, or make the column categorical in the configuration",
+            ) from err
+    return table, types
+
+
+def match_rows(index: "pd.DataFrame", table: "pd.DataFrame") -> "pd.DataFrame":
+    """Take each session's own row of `table`, else its participant's row without a session."""
+    keys = table_keys(table)
+    if len(set(keys)) < len(keys):
+        twice = [key for key, times in Counter(keys).items() if times > 1]
+        raise InputError(
+            expected="one row per participant and session",
+            found=f"several rows of {', '.join(twice[:5])}",
+            where="the clinical table",
+            fix="keep one row of each",
+        )
+    where = {key: row for row, key in enumerate(keys)}
+    wanted = zip(index["participant_id"], table_keys(index), strict=True)
+    rows = [where.get(key, where.get(session_key(who, None), -1)) for who, key in wanted]
+    return table.reset_index(drop=True).reindex(rows).reset_index(drop=True)

@@ -1,0 +1,90 @@
+"""Pictures of images with the words around them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.images import Image
+from neuromoe.core.template import Template
+from neuromoe.report._page import Bar, Figure
+from neuromoe.report._pictures import (
+    DIVERGING,
+    HEAT,
+    Contour,
+    Layer,
+    Scale,
+    View,
+    draw,
+    encode,
+    view_of,
+    window,
+)
+
+RGB = tuple[int, int, int]
+Swatches = Sequence[tuple[str, RGB]]
+
+AMBER: RGB = (255, 176, 0)
+CYAN: RGB = (64, 224, 255)
+TISSUES: tuple[tuple[str, RGB], ...] = (
+    ("grey matter", (235, 87, 87)),
+    ("white matter", (86, 156, 255)),
+    ("cerebrospinal fluid", (52, 199, 123)),
+)
+
+
+def picture(
+    view: View,
+    layers: Sequence[Layer],
+    *,
+    title: str,
+    caption: str,
+    swatches: Swatches = (),
+    bar: Bar | None = None,
+) -> Figure:
+    """Draw layers as a figure; title, caption and colours also make the words for who cannot see it."""
+    pixels = draw(view, layers)
+    colours = "".join(f" {name} in colour." for name, _ in swatches)
+    scale = f" Colour scale {bar.low:.3g} to {bar.high:.3g} {bar.unit}." if bar else ""
+    return Figure(
+        title=title,
+        caption=caption,
+        source=encode(pixels),
+        alt=f"{title}: slices through three planes. {caption}{colours}{scale}",
+        swatches=tuple(swatches),
+        bar=bar,
+        size=(pixels.shape[1], pixels.shape[0]),
+    )
+
+
+def grey(image: Image, inside: NDArray | None = None) -> Scale:
+    """Show an image in greys, the window set by its own values."""
+    return Scale(image.data, *window(image.data, inside))
+
+
+def on_template(view: View, image: Image, template: Template, *, title: str, caption: str) -> Figure:
+    """Show an image on the template's grid with the border of the template's brain."""
+    layers: list[Layer] = [grey(image, template.brain_mask), Contour(template.mask.data, CYAN)]
+    return picture(view, layers, title=title, caption=caption, swatches=[("template's brain", CYAN)])
+
+
+def map_figure(
+    view: View, image: Image, *, title: str, caption: str, unit: str = "", signed: bool = False
+) -> Figure:
+    """Show a map in colours: from zero, or from minus to plus the same number where it has a sign."""
+    inside = image.data != 0
+    low, high = window(image.data, inside, 1, 99)
+    if signed:
+        high = max(abs(low), abs(high))
+        low = -high
+    else:
+        low = min(low, 0.0) if low < 0.2 * high else low
+    colours = DIVERGING if signed else HEAT
+    layers = [Scale(image.data, low, high, colours, inside)]
+    return picture(view, layers, title=title, caption=caption, bar=Bar(low, high, colours, unit))
+
+
+def brain_view(image: Image, mask: Image | None, **settings) -> View:
+    """Cut through the brain, or through what is brightest where there is no mask."""
+    inside = mask.data > 0.5 if mask is not None else image.data > np.percentile(image.data, 70)
+    return view_of(image, inside, **settings)

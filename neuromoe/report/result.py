@@ -1,0 +1,62 @@
+"""The result's page: what the models reach, and how far to trust it."""
+
+import json
+from pathlib import Path
+
+
+def result(
+    *,
+    metrics: list[Path],
+    page: Path,
+    predictions: list[Path] | None = None,
+    demo: bool = False,
+) -> None:
+    """Write the page that compares the experiments and says how far to trust them.
+
+    Parameters
+    ----------
+    metrics : list of path
+        `metrics.json` of every experiment, by `evaluate score`; the one of interest first.
+    page : path
+        The HTML file to write.
+    predictions : list of path, optional
+        `predictions.tsv` of the same experiments, in the same order.
+    demo : bool, default=False
+        Whether the people are simulated: the page says so.
+
+    Raises
+    ------
+    InputError
+        There are no experiments, or other tables of predictions than metrics.
+    """
+    from neuromoe.core.errors import InputError
+    from neuromoe.report import _scores
+    from neuromoe.report._page import write_page
+    from neuromoe.report._predicted import person_figure
+    from neuromoe.report._trust import trust
+
+    if not metrics or len(predictions or metrics) != len(metrics):
+        raise InputError(
+            expected="metrics of at least one experiment, and as many tables of predictions",
+            found=f"{len(metrics)} and {len(predictions or [])}",
+            where="report result",
+            fix="give both for the same experiments, in the same order",
+        )
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in metrics]
+    pairs = zip(records, predictions or [], strict=False)
+    write_page(
+        page,
+        "result.html",
+        title="Result",
+        demo=demo,
+        first=records[0],
+        words=trust(records, demo),
+        metrics=_scores.METRICS,
+        forests=[_scores.forest_figure(records, name) for name in _scores.FOREST],
+        scores=_scores.score_rows(records),
+        confusions=[{"record": record, "rows": _scores.confusion_rows(record)} for record in records],
+        gates=[rows for rows in map(_scores.gate_rows, records) if rows],
+        reliabilities=[_scores.reliability_figure(record) for record in records],
+        persons=[person_figure(record["experiment"], path) for record, path in pairs],
+    )
+    print(f"{len(records)} experiments: {page}", flush=True)

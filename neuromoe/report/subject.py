@@ -1,0 +1,195 @@
+"""One session's page: every step's before and after, its quality, and what was run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from neuromoe.core.provenance import sidecar_path
+from neuromoe.core.quality import read_quality, worst
+from neuromoe.core.template import Template
+
+
+def subject(
+    *,
+    session: str,
+    page: Path,
+    template: Path,
+    t1w: Path | None = None,
+    t1w_preproc: Path | None = None,
+    t1w_mask: Path | None = None,
+    gm: Path | None = None,
+    wm: Path | None = None,
+    csf: Path | None = None,
+    t1w_template: Path | None = None,
+    gm_template: Path | None = None,
+    logjacobian: Path | None = None,
+    dwi_raw: list[Path] | None = None,
+    dwi_preproc: Path | None = None,
+    dwi_mask: Path | None = None,
+    fa: Path | None = None,
+    v1: Path | None = None,
+    fa_template: Path | None = None,
+    md_template: Path | None = None,
+    bold_raw: Path | None = None,
+    boldref: Path | None = None,
+    bold_mask: Path | None = None,
+    confounds: Path | None = None,
+    boldref_template: Path | None = None,
+    alff: Path | None = None,
+    falff: Path | None = None,
+    reho: Path | None = None,
+    seed_map: Path | None = None,
+    qualities: list[Path] | None = None,
+    tensor: Path | None = None,
+    advice: list[str] | None = None,
+    demo: bool = False,
+) -> None:
+    """Write one session's page. What is not given is said to be absent.
+
+    Parameters
+    ----------
+    session : str
+        The session's key, `sub-X[_ses-Y]`.
+    page : path
+        The HTML file to write, `<report>/sessions/<session>.html`.
+    template : path
+        The prepared template's `template.json`.
+    t1w, t1w_preproc, t1w_mask : path, optional
+        T1-weighted image as scanned, cleaned, and its brain mask.
+    gm, wm, csf : path, optional
+        Tissue probabilities on the T1-weighted image's grid.
+    t1w_template, gm_template, logjacobian : path, optional
+        Images on the template's grid.
+    dwi_raw : list of path, optional
+        Diffusion series as scanned.
+    dwi_preproc, dwi_mask, fa, v1 : path, optional
+        The corrected series, its brain mask, fractional anisotropy and principal direction on the same grid.
+    fa_template, md_template : path, optional
+        Tensor maps on the template's grid.
+    bold_raw : path, optional
+        Functional series as scanned.
+    boldref, bold_mask : path, optional
+        Reference volume and brain mask on the series' own grid.
+    confounds : path, optional
+        Table of confounds with fMRIPrep's column names.
+    boldref_template, alff, falff, reho, seed_map : path, optional
+        Images on the template's grid.
+    qualities : list of path, optional
+        The steps' quality files, `*_desc-<step>_quality.json`.
+    tensor : path, optional
+        The packed tensors.
+    advice : list of str, optional
+        Notices to print at the top.
+    demo : bool, default=False
+        Whether the people are simulated: the page says so.
+
+    Raises
+    ------
+    InputError
+        An image cannot be read, or images that belong together lie on different grids.
+    """
+    from neuromoe.report._anat import anat_section
+    from neuromoe.report._dwi import dwi_section
+    from neuromoe.report._func import func_section
+    from neuromoe.report._page import write_page
+    from neuromoe.report._tensors import tensor_section
+
+    common = Template.load(template)
+    anat = anat_section(
+        common,
+        t1w=t1w,
+        preproc=t1w_preproc,
+        mask=t1w_mask,
+        tissues=(gm, wm, csf),
+        t1w_template=t1w_template,
+        gm_template=gm_template,
+        logjacobian=logjacobian,
+    )
+    dwi = dwi_section(
+        common,
+        raw=dwi_raw or [],
+        preproc=dwi_preproc,
+        mask=dwi_mask,
+        fa=fa,
+        v1=v1,
+        fa_template=fa_template,
+        md_template=md_template,
+    )
+    func = func_section(
+        common,
+        raw=bold_raw,
+        boldref=boldref,
+        mask=bold_mask,
+        confounds=confounds,
+        boldref_template=boldref_template,
+        maps=(alff, falff, reho, seed_map),
+    )
+    checks = quality_rows(qualities or [])
+    described = [
+        *(t1w_preproc, t1w_mask, t1w_template, gm_template, logjacobian, dwi_preproc, dwi_mask, fa, v1),
+        *(
+            fa_template,
+            md_template,
+            boldref,
+            bold_mask,
+            confounds,
+            boldref_template,
+            alff,
+            falff,
+            reho,
+            seed_map,
+        ),
+    ]
+    write_page(
+        page,
+        "subject.html",
+        title=session,
+        home="../",
+        present={"T1w": t1w or t1w_preproc, "Diffusion": dwi_raw or dwi_preproc, "BOLD": bold_raw or boldref},
+        verdict=worst([check["verdict"] for check in checks]) if checks else None,
+        notices=notices(common, advice or [], demo),
+        checks=checks,
+        sections=[anat, dwi, func, tensor_section(tensor)],
+        records=provenance([path for path in described if path is not None]),
+        space=common.label,
+        demo=demo,
+    )
+    print(f"{session}: {page}", flush=True)
+
+
+def notices(template: Template, advice: list[str], demo: bool) -> list[str]:
+    """Return what the reader must know before the pictures."""
+    words = list(advice)
+    if demo:
+        words.insert(0, "This person is simulated: a phantom with known truth, made for trying the workflow.")
+    elif not template.whole_head:
+        words.append(
+            f"The template {template.label} has the brain only, and a head was made around it. A whole-head "
+            "template is better for finding the brain and for registration: set one in the configuration "
+            "(the README says how)."
+        )
+    return words
+
+
+def quality_rows(paths: list[Path]) -> list[dict[str, Any]]:
+    """Read quality files; each row says of which modality and step it is, by its folder and its `desc`."""
+    rows = []
+    for path in paths:
+        step = path.name.rpartition("_desc-")[2].partition("_")[0]
+        rows.append({"modality": path.parent.name, "step": step, **read_quality(path)})
+    return rows
+
+
+def provenance(images: list[Path]) -> list[dict[str, Any]]:
+    """Read the sidecars beside images: the file's name, its sources' names, and the rest as text."""
+    records = []
+    for image in images:
+        path = sidecar_path(image)
+        if not path.is_file():
+            continue
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        sources = [Path(source).name for source in fields.pop("Sources", [])]
+        records.append(
+            {"file": image.name, "sources": sources, "text": json.dumps(fields, indent=1, sort_keys=True)}
+        )
+    return records

@@ -1,0 +1,1 @@
+"""The template that everybody is registered to."""

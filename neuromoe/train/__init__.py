@@ -1,0 +1,1 @@
+"""Models are fitted on frozen splits."""

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from neuromoe.core.errors import InputError
+from neuromoe.core.geometry import Grid, apply_affine, rigid_matrix
+from neuromoe.core.motion import estimate_motion, mean_of_aligned
+
+GRID = Grid((32, 36, 24), np.array([[5.0, 0, 0, -77], [0, 5.0, 0, -88], [0, 0, 5.5, -63], [0, 0, 0, 1]]))
+
+
+def brightness(points: np.ndarray) -> np.ndarray:
+    """A head as a formula, so that moving it involves no interpolation."""
+    x, y, z = points.T
+    inside = 1 / (1 + np.exp(((x / 62) ** 2 + (y / 74) ** 2 + (z / 52) ** 2 - 1) * 8))
+    folds = np.cos(x / 9) * np.cos(y / 11) * np.cos(z / 8) + 0.5 * np.sin(x / 17 + y / 13) * np.sin(z / 15)
+    return 1000 * inside * (1 + 0.25 * folds)
+
+
+def moved_series(motion: np.ndarray, rng: np.random.Generator, noise: float = 15.0) -> np.ndarray:
+    volumes = [brightness(apply_affine(np.linalg.inv(matrix), GRID.world())) for matrix in motion]
+    series = np.stack(volumes, axis=-1).reshape(*GRID.shape, len(motion))
+    return (series + rng.normal(0, noise, series.shape)).astype(np.float32)
+
+
+def wander(rng: np.random.Generator, count: int = 12, step_mm: float = 0.3) -> np.ndarray:
+    steps = rng.normal(0, [step_mm] * 3 + [step_mm / 50] * 3, (count, 6))
+    return np.stack([rigid_matrix(p, GRID.center_mm) for p in np.cumsum(steps, axis=0)])
+
+
+def errors_mm(found: np.ndarray, truth: np.ndarray, anchor: int | None = None) -> np.ndarray:
+    """Mean distance in the head, after the unknown place of the reference is taken from one volume."""
+    common = np.eye(4) if anchor is None else np.linalg.inv(truth[anchor]) @ found[anchor]
+    points = GRID.world()[brightness(GRID.world()) > 500]
+    apart = [
+        apply_affine(f, points) - apply_affine(t @ common, points) for f, t in zip(found, truth, strict=True)
+    ]
+    return np.array([np.linalg.norm(a, axis=1).mean() for a in apart])
+
+
+def test_known_motion_to_a_given_reference_is_found_to_a_tenth_of_a_millimetre(rng):
+    truth = wander(rng)
+    still = brightness(GRID.world()).reshape(GRID.shape)
+    found = estimate_motion(moved_series(truth, rng), GRID.affine, still)
+    assert errors_mm(found, truth).mean() < 0.1
+
+
+def test_known_motion_without_a_reference_is_found_to_a_tenth_of_a_millimetre(rng):
+    truth = wander(rng)
+    found = estimate_motion(moved_series(truth, rng), GRID.affine)
+    assert errors_mm(found, truth, anchor=0).mean() < 0.1
+
+
+def test_a_jump_of_centimetres_is_followed(rng):
+    truth = wander(rng)
+    truth[7:] = rigid_matrix([6, -5, 7, 0.08, 0.05, -0.06], GRID.center_mm) @ truth[7:]
+    found = estimate_motion(moved_series(truth, rng), GRID.affine)
+    assert errors_mm(found, truth, anchor=0).max() < 0.2
+
+
+def test_a_drift_of_gain_and_offset_is_not_taken_for_motion(rng):
+    truth = np.tile(np.eye(4), (6, 1, 1))
+    series = (
+        moved_series(truth, rng) * np.linspace(1, 1.6, 6, dtype=np.float32)
+        + np.arange(6, dtype=np.float32) * 40
+    )
+    found = estimate_motion(series, GRID.affine)
+    assert errors_mm(found, truth, anchor=0).max() < 0.08
+
+
+def test_robust_weights_keep_a_moving_bright_part_from_dragging_the_head(rng):
+    truth = wander(rng, 6)
+    series = moved_series(truth, rng)
+    series[4:12, 14:22, 8:14, 3] *= 0.2
+    still = brightness(GRID.world()).reshape(GRID.shape)
+    robust, plain = (estimate_motion(series, GRID.affine, still, robust=r) for r in (True, False))
+    assert errors_mm(robust, truth)[3] < 0.1 < errors_mm(plain, truth)[3]
+
+
+def test_weights_leave_out_what_they_are_zero_in(rng):
+    truth = wander(rng, 4)
+    series = moved_series(truth, rng)
+    series[:, 27:] = 500 * rng.random(series[:, 27:].shape)
+    weights = np.ones(GRID.shape)
+    weights[:, 25:] = 0
+    still = brightness(GRID.world()).reshape(GRID.shape)
+    found = estimate_motion(series, GRID.affine, still, weights=weights)
+    assert errors_mm(found, truth).mean() < 0.15
+
+
+def test_each_volume_can_have_its_own_reference_and_contrast(rng):
+    truth = wander(rng, 5)
+    still = brightness(GRID.world()).reshape(GRID.shape)
+    powers = np.array([1.0, 0.5, 2.0, 1.5, 0.7])
+    series = 1000 * (np.clip(moved_series(truth, rng, noise=3.0), 0, None) / 1000) ** powers
+    references = 1000 * (still[..., None] / 1000) ** powers
+    assert errors_mm(estimate_motion(series, GRID.affine, references), truth).mean() < 0.1
+
+
+def test_an_initial_motion_far_away_is_refined(rng):
+    truth = rigid_matrix([45, 0, 0, 0, 0, 0.9], GRID.center_mm) @ wander(rng, 3)
+    start = rigid_matrix([42, 2, 0, 0.03, 0, 0.87], GRID.center_mm)
+    still = brightness(GRID.world()).reshape(GRID.shape)
+    found = estimate_motion(moved_series(truth, rng), GRID.affine, still, initial=np.tile(start, (3, 1, 1)))
+    assert errors_mm(found, truth).mean() < 0.2
+
+
+def test_the_same_series_gives_the_same_bytes(rng):
+    series = moved_series(wander(rng, 5), rng)
+    assert estimate_motion(series, GRID.affine).tobytes() == estimate_motion(series, GRID.affine).tobytes()
+
+
+def test_an_oblique_and_flipped_grid_makes_no_difference(rng):
+    truth = wander(rng, 5)
+    series = moved_series(truth, rng)
+    flip = np.diag([-1.0, 1, 1, 1])
+    flip[0, 3] = GRID.shape[0] - 1
+    turn = rigid_matrix([3, 4, 5, 0.2, -0.3, 0.1])
+    plain = estimate_motion(series, GRID.affine)
+    turned = estimate_motion(series[::-1], turn @ GRID.affine @ flip)
+    assert errors_mm(np.linalg.inv(turn) @ turned @ turn, plain).max() < 0.02
+
+
+def test_the_mean_of_aligned_volumes_is_sharper_than_the_mean(rng):
+    truth = wander(rng, 8, step_mm=2.0)
+    series = moved_series(truth, rng)
+    still = brightness(GRID.world()).reshape(GRID.shape)
+    aligned, blurred = mean_of_aligned(series, GRID.affine, truth), series.mean(axis=3)
+    inner = (slice(6, -6),) * 3
+    assert np.abs(aligned - still)[inner].mean() < 0.5 * np.abs(blurred - still)[inner].mean()
+
+
+def test_a_mean_without_motion_is_the_mean(rng):
+    series = moved_series(np.tile(np.eye(4), (4, 1, 1)), rng)
+    mean = mean_of_aligned(series, GRID.affine, np.tile(np.eye(4), (4, 1, 1)))
+    np.testing.assert_allclose(mean, series.mean(axis=3), atol=0.05)
+
+
+@pytest.mark.parametrize("spoil", [lambda s: s[..., 0], lambda s: s * np.nan, lambda s: s * 0])
+def test_a_series_without_signal_or_of_another_shape_is_refused(rng, spoil):
+    series = moved_series(np.tile(np.eye(4), (3, 1, 1)), rng)
+    with pytest.raises(InputError, match="series"):
+        estimate_motion(spoil(series), GRID.affine)

@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neuromoe.core.errors import InputError
+from neuromoe.model._clinical import ClinicalEncoder
+
+TYPES = {
+    "age": {"type": "numeric"},
+    "sex": {"type": "categorical", "levels": ["F", "M"]},
+    "stage": {"type": "ordinal", "levels": ["none", "mild", "severe"]},
+}
+
+
+def _table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "age": [40.0, 60.0, 80.0, np.nan],
+            "sex": ["F", "M", np.nan, "F"],
+            "stage": ["none", "mild", "severe", "mild"],
+        }
+    )
+
+
+def test_missing_number_is_the_training_median_and_flagged():
+    encoder = ClinicalEncoder.fit(_table(), TYPES)
+    encoded = pd.DataFrame(encoder.encode(_table(), 4), columns=encoder.features)
+    assert encoded["age"].iloc[[1, 3]].tolist() == [0, 0]
+    assert encoded["age missing"].tolist() == [0, 0, 0, 1]
+    assert encoded[["sex=F", "sex=M", "sex missing"]].iloc[2].tolist() == [0, 0, 1]
+
+
+def test_ordinal_levels_keep_their_order_and_unknown_levels_count_as_missing():
+    encoder = ClinicalEncoder.fit(_table(), TYPES)
+    strange = _table().assign(stage=["severe", "mild", "none", "dreadful"], sex="X")
+    encoded = pd.DataFrame(encoder.encode(strange, 4), columns=encoder.features)
+    assert encoded["stage"].iloc[0] > encoded["stage"].iloc[1] > encoded["stage"].iloc[2]
+    assert encoded["sex missing"].eq(1).all()
+
+
+def test_nothing_of_other_people_enters_and_outliers_are_limited():
+    encoder = ClinicalEncoder.fit(_table(), TYPES)
+    outlying = _table().assign(age=[40.0, 60.0, 1e12, np.inf])
+    assert np.array_equal(encoder.encode(outlying, 4)[:2], encoder.encode(_table(), 4)[:2])
+    assert encoder.encode(outlying, 4).max() == 8
+
+
+def test_encoder_survives_json():
+    encoder = ClinicalEncoder.fit(_table(), TYPES)
+    again = ClinicalEncoder.from_facts(json.loads(json.dumps(encoder.facts())))
+    assert again == encoder
+
+
+def test_missing_column_and_unknown_type_are_named():
+    encoder = ClinicalEncoder.fit(_table(), TYPES)
+    with pytest.raises(InputError, match="no column age"):
+        encoder.encode(_table().drop(columns="age"), 4)
+    with pytest.raises(InputError, match="'nominal'"):
+        ClinicalEncoder.fit(_table(), {"sex": {"type": "nominal"}})

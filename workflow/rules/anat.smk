@@ -1,0 +1,68 @@
+ANAT = f"{DERIVATIVES}/{{folder}}/anat/{{name}}_"
+
+
+rule anat_extract:
+    input:
+        t1w=raw("anat"),
+        template=TEMPLATE,
+    output:
+        preproc=ANAT + "desc-preproc_T1w.nii.gz",
+        mask=ANAT + "desc-brain_mask.nii.gz",
+        gm=ANAT + "label-GM_probseg.nii.gz",
+        wm=ANAT + "label-WM_probseg.nii.gz",
+        csf=ANAT + "label-CSF_probseg.nii.gz",
+        quality=ANAT + "desc-extract_quality.json",
+    params:
+        **step("anat", "extract", seed=SETTINGS["seed"]),
+    log:
+        log_of("anat_extract"),
+    benchmark:
+        benchmark_of("anat_extract")
+    threads: 1
+    retries: 2
+    resources:
+        mem_mb=memory(2500, 12, "anat"),
+        runtime=60,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule anat_normalize:
+    input:
+        preproc=ANAT + "desc-preproc_T1w.nii.gz",
+        mask=ANAT + "desc-brain_mask.nii.gz",
+        gm=ANAT + "label-GM_probseg.nii.gz",
+        wm=ANAT + "label-WM_probseg.nii.gz",
+        csf=ANAT + "label-CSF_probseg.nii.gz",
+        template=TEMPLATE,
+    output:
+        t1w_template=ANAT + f"space-{SPACE}_desc-preproc_T1w.nii.gz",
+        gm_template=ANAT + f"space-{SPACE}_label-GM_probseg.nii.gz",
+        wm_template=ANAT + f"space-{SPACE}_label-WM_probseg.nii.gz",
+        csf_template=ANAT + f"space-{SPACE}_label-CSF_probseg.nii.gz",
+        logjacobian=ANAT + f"space-{SPACE}_stat-logjacobian_T1map.nii.gz",
+        t1w_to_template=ANAT + f"from-T1w_to-{SPACE}_mode-image_xfm.h5",
+        template_to_t1w=ANAT + f"from-{SPACE}_to-T1w_mode-image_xfm.h5",
+        quality=ANAT + "desc-normalize_quality.json",
+    params:
+        **step("anat", "normalize", seed=SETTINGS["seed"]),
+    log:
+        log_of("anat_normalize"),
+    benchmark:
+        benchmark_of("anat_normalize")
+    threads: 1
+    retries: 2
+    resources:
+        mem_mb=memory(3000, 8, "anat"),
+        runtime=60,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule anat_all:
+    input:
+        [session.derivative("anat", "desc-normalize_quality.json") for session in SESSIONS.values()],

@@ -1,0 +1,89 @@
+# What every rule needs: the settings, the sessions of the dataset, and the shell line of a step.
+import os
+import sys
+
+import yaml
+
+BASE = Path(workflow.basedir)
+sys.path.insert(0, str(BASE))
+# The jobs take the package from this checkout, whatever else is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(BASE), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+from neuromoe.core.code import code_digest
+from neuromoe.core.config import check_config, with_defaults
+from neuromoe.core.errors import InputError
+from neuromoe.core.shell import shell_words
+from neuromoe.core.tables import MISSING, read_table, write_table
+from neuromoe.core.template import BUNDLED, template_label
+
+
+def stop(error):
+    """End with the message alone: a user's error needs no stack."""
+    sys.exit(f"error: {error}") if workflow.is_main_process else None
+    raise WorkflowError(str(error))
+
+
+SCHEMA = yaml.safe_load((BASE / "config" / "schema.yaml").read_text())
+try:
+    check_config(config, SCHEMA)
+    SETTINGS = with_defaults(dict(config), SCHEMA)
+    SPACE = template_label(SETTINGS["template"])
+except InputError as err:
+    stop(err)
+
+DEMO = SETTINGS["bids_dir"] is None
+OUT = SETTINGS["output_dir"]
+BIDS = f"{OUT}/bids" if DEMO else SETTINGS["bids_dir"]
+DERIVATIVES = f"{OUT}/derivatives"
+TEMPLATE = f"{OUT}/template/template.json"
+USES_CONDA = bool(workflow.deployment_settings.deployment_method)
+PYTHON = "python" if USES_CONDA else sys.executable
+CONDA = str(BASE / "envs" / "neuromoe.yaml")
+
+# Folder of a session, and the entities that stay in the names of its derivatives.
+_LABEL = r"[a-zA-Z0-9+]+"
+
+
+wildcard_constraints:
+    folder=rf"sub-{_LABEL}(/ses-{_LABEL})?",
+    session=rf"sub-{_LABEL}(_ses-{_LABEL})?",
+    name=rf"sub-{_LABEL}(_(ses|task|acq|ce|rec|dir|run)-{_LABEL})*",
+
+
+def step(stage, step, **job):
+    """Return a rule's params: its settings, the digest of its code, and the words of its command.
+
+    What the rule calls its input, output and params are the arguments of the step's function; an input whose name begins
+    with `_` orders jobs and is not passed.
+    """
+    block = SETTINGS.get(stage)
+    settings = (dict(block.get(step, {})) if isinstance(block, dict) else {}) | job
+
+    def command(wildcards, input, output):
+        files = {k: v for k, v in [*input.items(), *output.items()] if not k.startswith("_")}
+        values = {k: v(wildcards) if callable(v) else v for k, v in settings.items()}
+        return shell_words(stage, step, files | values)
+
+    return dict(settings, code=code_digest(stage, step), command=command)
+
+
+RUN = "{PYTHON} -m neuromoe {params.command} > {log} 2>&1"
+
+
+def log_of(rule, wildcards="{folder}/{name}"):
+    return f"{OUT}/logs/{rule}/{wildcards}.log"
+
+
+def benchmark_of(rule, wildcards="{folder}/{name}"):
+    return f"{OUT}/benchmarks/{rule}/{wildcards}.tsv"
+
+
+def memory(base_mb, per_image_mb=0, modality=None):
+    """Ask for memory by the size of the session's image in its header; more at each attempt."""
+
+    def ask(wildcards, attempt):
+        images = session_of(wildcards).images(modality) if modality else []
+        largest = max((int(image["mem_mb"]) for image in images), default=0)
+        return attempt * (base_mb + per_image_mb * largest)
+
+    return ask

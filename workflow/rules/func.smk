@@ -1,0 +1,84 @@
+FUNC = f"{DERIVATIVES}/{{folder}}/func/{{name}}_"
+
+
+def repetition_time_s(wildcards):
+    """Return the BOLD run's repetition time as the index found it."""
+    (image,) = session_of(wildcards).images("func")
+    return float(image["repetition_time_s"])
+
+
+rule func_correct:
+    input:
+        bold=raw("func"),
+        sidecars=raw("func", "sidecars"),
+        template=TEMPLATE,
+        t1w=from_anatomy("desc-preproc_T1w.nii.gz"),
+        t1w_mask=from_anatomy("desc-brain_mask.nii.gz"),
+    output:
+        boldref=FUNC + "boldref.nii.gz",
+        mask=FUNC + "desc-brain_mask.nii.gz",
+        slicetimed=FUNC + "desc-slicetimed_bold.nii.gz",
+        motion=FUNC + "from-orig_to-boldref_mode-image_xfm.txt",
+        quality=FUNC + "desc-correct_quality.json",
+    params:
+        **step("func", "correct", seed=SETTINGS["seed"], transform=transform_from("boldref", "func")),
+    log:
+        log_of("func_correct"),
+    benchmark:
+        benchmark_of("func_correct")
+    threads: 1
+    retries: 2
+    resources:
+        mem_mb=memory(2000, 8, "func"),
+        runtime=60,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule func_normalize:
+    input:
+        bold=FUNC + "desc-slicetimed_bold.nii.gz",
+        boldref=FUNC + "boldref.nii.gz",
+        mask=FUNC + "desc-brain_mask.nii.gz",
+        motion=FUNC + "from-orig_to-boldref_mode-image_xfm.txt",
+        template=TEMPLATE,
+        gm=from_anatomy("label-GM_probseg.nii.gz"),
+        wm=from_anatomy("label-WM_probseg.nii.gz"),
+        csf=from_anatomy("label-CSF_probseg.nii.gz"),
+        t1w_to_template=from_anatomy(f"from-T1w_to-{SPACE}_mode-image_xfm.h5"),
+    output:
+        confounds=FUNC + "desc-confounds_timeseries.tsv",
+        boldref_template=FUNC + f"space-{SPACE}_boldref.nii.gz",
+        mask_template=FUNC + f"space-{SPACE}_desc-brain_mask.nii.gz",
+        alff=FUNC + f"space-{SPACE}_stat-alff_boldmap.nii.gz",
+        falff=FUNC + f"space-{SPACE}_stat-falff_boldmap.nii.gz",
+        reho=FUNC + f"space-{SPACE}_stat-reho_boldmap.nii.gz",
+        seed_map=FUNC + f"space-{SPACE}_stat-seed_boldmap.nii.gz",
+        quality=FUNC + "desc-normalize_quality.json",
+    params:
+        **step(
+            "func",
+            "normalize",
+            transform=transform_from("boldref", "func"),
+            repetition_time_s=repetition_time_s,
+        ),
+    log:
+        log_of("func_normalize"),
+    benchmark:
+        benchmark_of("func_normalize")
+    threads: 1
+    retries: 2
+    resources:
+        mem_mb=memory(3000, 16, "func"),
+        runtime=60,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule func_all:
+    input:
+        [session.derivative("func", "desc-normalize_quality.json") for session in SESSIONS.values()],

@@ -1,0 +1,141 @@
+REPORT = f"{OUT}/report"
+PAGES = [f"{REPORT}/sessions/{key}.html" for key in BY_KEY]
+RESULT = [] if REASON else [f"{REPORT}/result.html"]
+ADVICE = (
+    ["A template with the whole head is better for real data: this run used the bundled one, which has the brain only."]
+    if not DEMO and SETTINGS["template"] == BUNDLED
+    else []
+)
+
+
+def page_image(modality, ending, used=True):
+    """Return a function that gives one derivative of a job's session, or nothing."""
+
+    def file(wildcards):
+        return session_of(wildcards).derivative(modality, ending)
+
+    return file
+
+
+rule report_subject:
+    input:
+        template=TEMPLATE,
+        t1w=raw("anat"),
+        t1w_preproc=page_image("anat", "desc-preproc_T1w.nii.gz"),
+        t1w_mask=page_image("anat", "desc-brain_mask.nii.gz"),
+        gm=page_image("anat", "label-GM_probseg.nii.gz"),
+        wm=page_image("anat", "label-WM_probseg.nii.gz"),
+        csf=page_image("anat", "label-CSF_probseg.nii.gz"),
+        t1w_template=page_image("anat", CHANNEL_FILES["T1w"]),
+        gm_template=page_image("anat", CHANNEL_FILES["GM"]),
+        logjacobian=page_image("anat", CHANNEL_FILES["logjacobian"]),
+        dwi_raw=raw("dwi"),
+        dwi_preproc=page_image("dwi", "desc-preproc_dwi.nii.gz"),
+        dwi_mask=page_image("dwi", "desc-brain_mask.nii.gz"),
+        fa=page_image("dwi", "param-fa_dwimap.nii.gz"),
+        v1=page_image("dwi", "param-v1_dwimap.nii.gz"),
+        fa_template=page_image("dwi", CHANNEL_FILES["fa"]),
+        md_template=page_image("dwi", CHANNEL_FILES["md"]),
+        bold_raw=raw("func"),
+        boldref=page_image("func", "boldref.nii.gz"),
+        bold_mask=page_image("func", "desc-brain_mask.nii.gz"),
+        confounds=page_image("func", "desc-confounds_timeseries.tsv"),
+        boldref_template=page_image("func", f"space-{SPACE}_boldref.nii.gz"),
+        alff=page_image("func", CHANNEL_FILES["alff"]),
+        falff=page_image("func", CHANNEL_FILES["falff"]),
+        reho=page_image("func", CHANNEL_FILES["reho"]),
+        seed_map=page_image("func", CHANNEL_FILES["seed"]),
+        qualities=lambda wildcards: [path for modality in MODALITIES for path in qualities(modality)(wildcards)],
+        tensor=f"{TENSORS}/{{session}}.safetensors",
+    output:
+        page=f"{REPORT}/sessions/{{session}}.html",
+    params:
+        **step("report", "subject", session=lambda wildcards: wildcards.session, advice=ADVICE, demo=DEMO),
+    log:
+        log_of("report_subject", "{session}"),
+    benchmark:
+        benchmark_of("report_subject", "{session}")
+    threads: 1
+    retries: 2
+    resources:
+        mem_mb=memory(1500, 8, "func"),
+        runtime=30,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule report_cohort:
+    input:
+        **INDEX,
+        _tensors=[f"{TENSORS}/{key}.safetensors" for key in BY_KEY],
+    output:
+        page=f"{REPORT}/cohort.html",
+    params:
+        **step("report", "cohort", tensors=TENSORS, advice=ADVICE, demo=DEMO),
+    log:
+        log_of("report_cohort", "cohort"),
+    benchmark:
+        benchmark_of("report_cohort", "cohort")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule report_result:
+    input:
+        metrics=[f"{EVALUATION}/{name}/metrics.json" for name in EXPERIMENTS],
+        predictions=[f"{EVALUATION}/{name}/predictions.tsv" for name in EXPERIMENTS],
+    output:
+        page=f"{REPORT}/result.html",
+    params:
+        **step("report", "result", demo=DEMO),
+    log:
+        log_of("report_result", "result"),
+    benchmark:
+        benchmark_of("report_result", "result")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule report_index:
+    input:
+        sessions=INDEX["sessions"],
+        cohort=f"{REPORT}/cohort.html",
+        result=RESULT,
+        _subjects=PAGES,
+    output:
+        page=f"{REPORT}/index.html",
+    params:
+        **step("report", "index", subjects=f"{REPORT}/sessions", reason=REASON, advice=ADVICE, demo=DEMO),
+    log:
+        log_of("report_index", "index"),
+    benchmark:
+        benchmark_of("report_index", "index")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        CONDA
+    shell:
+        RUN
+
+
+rule reports_all:
+    input:
+        f"{REPORT}/index.html",
+        f"{REPORT}/cohort.html",
+        PAGES,
