@@ -11,6 +11,8 @@ configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/sessions.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/bids.smk"
 include: "workflow/rules/template.smk"

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.coregister import coregister
-from neuromoe.core.geometry import apply_affine, rigid_parameters
+from neuromoe.core.geometry import apply_affine, rigid_matrix, rigid_parameters
 from neuromoe.core.gradients import Gradients
 from neuromoe.core.images import Image
 from neuromoe.core.motion import estimate_motion, mean_of_aligned
 
 _HEAD_RADIUS_MM = 50.0
+_NEIGHBORS = 6
 
 
 @dataclass(frozen=True)
@@ -20,22 +21,25 @@ class MotionSettings:
 
     Parameters
     ----------
-    passes : int, default=2
+    passes : int, default=1
         Rounds of predicting the weighted volumes and aligning each to its prediction.
     reach_rad : float, default=1.2
         Angle beyond which two gradient directions tell nothing about each other.
     noise : float, default=0.2
         Variance of the noise over that of the signal between directions.
-    smoothing_mm : float, default=4
+    smoothing_mm : float, default=2
         FWHM of the smoothing under which a volume is compared with its prediction.
+    bridge_min_mm : float, default=2
+        Smallest common offset between the weighted and the b=0 volumes that is believed.
     seed : int, default=0
         Seed of the registration of the weighted to the unweighted volumes.
     """
 
-    passes: int = 2
+    passes: int = 1
     reach_rad: float = 1.2
     noise: float = 0.2
-    smoothing_mm: float = 4.0
+    smoothing_mm: float = 2.0
+    bridge_min_mm: float = 2.0
     seed: int = 0
 
 
@@ -44,9 +48,9 @@ def estimate_dwi_motion(
 ) -> NDArray:
     """Estimate one rigid matrix per volume.
 
-    The unweighted volumes go to their mean. The weighted ones of a shell go to the shell's mean, then each to the
-    signal that the others predict for its direction, so that contrast which differs between directions is not taken
-    for motion; their mean goes to the unweighted mean by mutual information.
+    The unweighted volumes go to their mean. Each weighted one goes there by mutual information, then to the signal
+    that the others of its shell predict for its direction, so that contrast which differs between directions is not
+    taken for motion.
 
     Parameters
     ----------
@@ -69,9 +73,10 @@ def estimate_dwi_motion(
         motion[b0] = estimate_motion(series[..., b0], affine)
     anchor = Image(mean_of_aligned(series[..., b0], affine, motion[b0]), affine)
     for shell in gradients.shells():
-        motion[shell] = _to_anchor(series[..., shell], anchor, settings)
+        found = _to_anchor(series[..., shell], anchor, settings)
         if len(shell) >= 6:
-            motion[shell] = _refine(series[..., shell], affine, gradients[shell], motion[shell], settings)
+            found = _refine(series[..., shell], affine, gradients[shell], found, settings)
+        motion[shell] = found @ _trusted_bridge(found, motion, shell, b0, anchor, settings)
     return motion
 
 
@@ -81,6 +86,28 @@ def _to_anchor(volumes: NDArray, anchor: Image, settings: MotionSettings) -> NDA
         moving = Image(volumes[..., index], anchor.affine)
         found.append(coregister(moving, anchor, seed=settings.seed, search=False).matrix)
     return np.stack(found)
+
+
+def _trusted_bridge(
+    found: NDArray, motion: NDArray, shell: NDArray, b0: NDArray, anchor: Image, settings: MotionSettings
+) -> NDArray:
+    # Mutual information lays all weighted volumes off the b=0 ones by a common millimetre or so, because their contrast
+    # differs. Heads move little between neighbours in time, so an offset as small as that is taken back.
+    wait = np.abs(shell[:, None] - b0).min(axis=1)
+    nearest = np.argsort(wait, kind="stable")[:_NEIGHBORS]
+    before = b0[np.abs(shell[nearest, None] - b0).argmin(axis=1)]
+    offset = _mean_rigid(np.linalg.inv(motion[before]) @ found[nearest], anchor.grid.center_mm)
+    moved = displacement_mm(offset[None], np.eye(4)[None], _head_points(anchor))
+    return np.linalg.inv(offset) if moved[0] < settings.bridge_min_mm else np.eye(4)
+
+
+def _mean_rigid(matrices: NDArray, center_mm: NDArray) -> NDArray:
+    parameters = np.stack([rigid_parameters(matrix, center_mm) for matrix in matrices])
+    return rigid_matrix(np.median(parameters, axis=0), center_mm)
+
+
+def _head_points(image: Image) -> NDArray:
+    return apply_affine(image.affine, np.argwhere(image.data > image.data.mean())[::97])
 
 
 def _refine(

@@ -5,11 +5,13 @@ from pathlib import Path
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.template import Template
 from neuromoe.report._figures import (
-    AMBER,
     CYAN,
     TISSUES,
+    bordered,
     brain_view,
     grey,
+    inside,
+    load_on,
     map_figure,
     on_template,
     picture,
@@ -22,6 +24,10 @@ NONE = (
     "There is no T1-weighted image for this session, or it could not be used. Nothing was computed for it. "
     "Diffusion and functional images, where there are any, were registered to the template directly, which "
     "is less exact."
+)
+CLEAN = (
+    "Brightness should be even within a tissue. The line should follow the brain: no eyes, no neck, "
+    "no cortex cut off."
 )
 
 
@@ -54,31 +60,25 @@ def _native(
     t1w: Path | None, preproc: Path | None, mask: Path | None, tissues: tuple[Path | None, ...]
 ) -> list[Figure]:
     figures = []
-    brain = load_image(mask, ndim=3) if mask else None
+    clean = load_image(preproc, ndim=3) if preproc else None
+    brain = load_on(mask, clean.grid) if mask and clean else None
     if t1w is not None:
         raw = read_volume(t1w)
-        view = view_of(raw, foreground(raw.data))
-        figures.append(
-            picture(view, [grey(raw)], title="As scanned", caption="The image as it came from the scanner.")
-        )
-    if preproc is not None:
-        clean = load_image(preproc, ndim=3)
-        view = view_of(clean, foreground(clean.data))
-        figures.append(_clean(view, clean, brain))
+        layers = [grey(raw, inside(raw, brain))]
+        caption = "The image as it came from the scanner."
+        figures.append(picture(_head_view(raw, brain), layers, title="As scanned", caption=caption))
+    if clean is not None:
+        title = "Bias corrected, with the brain's border"
+        figures.append(bordered(_head_view(clean, brain), clean, brain, title=title, caption=CLEAN))
         figures.extend(_tissues(clean, brain, tissues))
     return figures
 
 
-def _clean(view: View, clean: Image, brain: Image | None) -> Figure:
-    title = "Bias corrected, with the brain's border"
-    if brain is None:
-        return picture(view, [grey(clean)], title="Bias corrected", caption="There is no brain mask.")
-    caption = (
-        "Brightness should be even within a tissue. The line should follow the brain: no eyes, no neck, "
-        "no cortex cut off."
-    )
-    layers: list[Layer] = [grey(clean, brain.data > 0.5), Contour(brain.data, AMBER)]
-    return picture(view, layers, title=title, caption=caption, swatches=[("brain mask", AMBER)])
+def _head_view(image: Image, brain: Image | None) -> View:
+    """Show the whole head, cut through its brain."""
+    head = foreground(image.data)
+    where = inside(image, brain)
+    return view_of(image, head if where is None else head | where, cut_inside=where)
 
 
 def _tissues(clean: Image, brain: Image | None, paths: tuple[Path | None, ...]) -> list[Figure]:
@@ -86,8 +86,8 @@ def _tissues(clean: Image, brain: Image | None, paths: tuple[Path | None, ...]) 
     if not found:
         return []
     view = brain_view(clean, brain)
-    washes = [Wash(load_image(path, ndim=3).data, rgb) for path, (_, rgb) in found]
-    base = grey(clean, None if brain is None else brain.data > 0.5)
+    washes = [Wash(load_on(path, clean.grid).data, rgb) for path, (_, rgb) in found]
+    base = grey(clean, inside(clean, brain))
     swatches = [tissue for _, tissue in found]
     caption = "The more likely a tissue, the stronger its colour."
     return [picture(view, [base, *washes], title="Tissues", caption=caption, swatches=swatches)]
@@ -103,13 +103,13 @@ def _normalized(
             view, template.head, template, title="The template", caption="What everybody is brought to."
         )
         caption = "Cortex, ventricles and the brain's border should lie where they lie in the template."
-        image = load_image(t1w, ndim=3)
+        image = load_on(t1w, template.grid)
         figures += [
             head,
             on_template(view, image, template, title="This head on the template", caption=caption),
         ]
     if gm is not None:
-        image = load_image(gm, ndim=3)
+        image = load_on(gm, template.grid)
         layers: list[Layer] = [grey(image), Contour(template.mask.data, CYAN)]
         caption = "Probability of grey matter on the template's grid, black 0 to white 1."
         swatches = [("template's brain", CYAN)]
@@ -121,7 +121,7 @@ def _normalized(
             "Logarithm of the volume ratio. Smooth patches are normal; "
             "speckles, or one value all over, are signs of a bad fit."
         )
-        image = load_image(logjacobian, ndim=3)
+        image = load_on(logjacobian, template.grid)
         shown = image.like(image.data * template.brain_mask)
         figures.append(map_figure(view, shown, title="Local change of volume", caption=caption, signed=True))
     return figures

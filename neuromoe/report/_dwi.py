@@ -6,9 +6,18 @@ import numpy as np
 
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.template import Template
-from neuromoe.report._figures import AMBER, brain_view, grey, map_figure, on_template, picture
+from neuromoe.report._figures import (
+    bordered,
+    brain_view,
+    grey,
+    inside,
+    load_on,
+    map_figure,
+    on_template,
+    picture,
+)
 from neuromoe.report._page import Figure, Section
-from neuromoe.report._pictures import Colour, Contour, View, view_of
+from neuromoe.report._pictures import Colour, View, view_of
 from neuromoe.report._volumes import b0_index, read_volume
 
 NONE = (
@@ -37,8 +46,9 @@ def dwi_section(
         return section
     if len(raw) > 1:
         section.words.append(f"{len(raw)} series were merged; the first is shown as scanned.")
-    brain = load_image(mask, ndim=3) if mask else None
-    section.figures.extend(_series(raw, preproc, brain) + _tensor(fa, v1, brain))
+    corrected = read_volume(preproc, b0_index(preproc)) if preproc else None
+    brain = load_on(mask, corrected.grid) if mask and corrected else None
+    section.figures.extend(_series(raw, corrected, brain) + _tensor(fa, v1, brain))
     section.figures.extend(_normalized(template, fa_template, md_template))
     if preproc is None:
         section.words.append("The series was not corrected: there is no corrected series to show.")
@@ -47,25 +57,18 @@ def dwi_section(
     return section
 
 
-def _series(raw: list[Path], preproc: Path | None, brain: Image | None) -> list[Figure]:
+def _series(raw: list[Path], corrected: Image | None, brain: Image | None) -> list[Figure]:
     figures = []
     if raw:
         scanned = read_volume(raw[0], b0_index(raw[0]))
-        same = brain is not None and scanned.grid.same_as(brain.grid)
-        view = brain_view(scanned, brain if same else None)
         caption = "The first volume without diffusion weighting (b0)."
-        figures.append(picture(view, [grey(scanned)], title="As scanned (b0)", caption=caption))
-    if preproc is not None:
-        corrected = read_volume(preproc, b0_index(preproc))
-        view = brain_view(corrected, brain)
-        border = [Contour(brain.data, AMBER)] if brain is not None else []
+        layers = [grey(scanned, inside(scanned, brain))]
+        view = brain_view(scanned, brain)
+        figures.append(picture(view, layers, title="As scanned (b0)", caption=caption))
+    if corrected is not None:
         caption = "The same after correction. The line should follow the brain."
-        swatches = [("brain mask", AMBER)] if border else []
-        figures.append(
-            picture(
-                view, [grey(corrected), *border], title="Corrected (b0)", caption=caption, swatches=swatches
-            )
-        )
+        view = brain_view(corrected, brain)
+        figures.append(bordered(view, corrected, brain, title="Corrected (b0)", caption=caption))
     return figures
 
 
@@ -76,7 +79,7 @@ def _tensor(fa: Path | None, v1: Path | None, brain: Image | None) -> list[Figur
     view = brain_view(image, brain)
     if v1 is None:
         return [map_figure(view, image, title="Fractional anisotropy", caption="On the scan's own grid.")]
-    return [colour_fa(view, image, load_image(v1, ndim=4))]
+    return [colour_fa(view, image, load_on(v1, image.grid, ndim=4))]
 
 
 def colour_fa(view: View, fa: Image, v1: Image) -> Figure:
@@ -95,11 +98,10 @@ def _normalized(template: Template, fa: Path | None, md: Path | None) -> list[Fi
     figures = []
     if fa is not None:
         caption = "Fractional anisotropy. Bright tracts should lie in the template's white matter."
-        figures.append(
-            on_template(view, load_image(fa, ndim=3), template, title="FA on the template", caption=caption)
-        )
+        image = load_on(fa, template.grid)
+        figures.append(on_template(view, image, template, title="FA on the template", caption=caption))
     if md is not None:
-        image = load_image(md, ndim=3)
+        image = load_on(md, template.grid)
         caption = "Mean diffusivity, high in the ventricles."
         figures.append(map_figure(view, image, title="MD on the template", caption=caption, unit="mm²/s"))
     return figures

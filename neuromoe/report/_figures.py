@@ -1,11 +1,14 @@
 """Pictures of images with the words around them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import Image
+from neuromoe.core.errors import InputError
+from neuromoe.core.geometry import Grid
+from neuromoe.core.images import Image, load_image
 from neuromoe.core.template import Template
 from neuromoe.report._page import Bar, Figure
 from neuromoe.report._pictures import (
@@ -62,8 +65,35 @@ def grey(image: Image, inside: NDArray | None = None) -> Scale:
     return Scale(image.data, *window(image.data, inside))
 
 
+def load_on(path: Path, grid: Grid, ndim: int = 3) -> Image:
+    """Read an image that must lie on a grid.
+
+    Raises
+    ------
+    InputError
+        It lies on another.
+    """
+    image = load_image(path, ndim=ndim)
+    if not image.grid.same_as(grid):
+        raise InputError(
+            expected=f"an image on the grid of the one it is drawn on, {grid.shape}",
+            found=f"another, {image.grid.shape}",
+            where=path,
+            fix="give images of one session, made with one template, or run the step that made it again",
+        )
+    return image
+
+
+def bordered(view: View, image: Image, brain: Image | None, *, title: str, caption: str) -> Figure:
+    """Show an image in greys with the border of its own brain mask, where there is one."""
+    if brain is None:
+        return picture(view, [grey(image)], title=title, caption=f"{caption} There is no brain mask.")
+    layers: list[Layer] = [grey(image, inside(image, brain)), Contour(brain.data, AMBER)]
+    return picture(view, layers, title=title, caption=caption, swatches=[("brain mask", AMBER)])
+
+
 def on_template(view: View, image: Image, template: Template, *, title: str, caption: str) -> Figure:
-    """Show an image on the template's grid with the border of the template's brain."""
+    """Show an image on the template's grid in greys with the border of the template's brain."""
     layers: list[Layer] = [grey(image, template.brain_mask), Contour(template.mask.data, CYAN)]
     return picture(view, layers, title=title, caption=caption, swatches=[("template's brain", CYAN)])
 
@@ -84,7 +114,14 @@ def map_figure(
     return picture(view, layers, title=title, caption=caption, bar=Bar(low, high, colours, unit))
 
 
-def brain_view(image: Image, mask: Image | None, **settings) -> View:
-    """Cut through the brain, or through what is brightest where there is no mask."""
-    inside = mask.data > 0.5 if mask is not None else image.data > np.percentile(image.data, 70)
-    return view_of(image, inside, **settings)
+def inside(image: Image, mask: Image | None) -> NDArray | None:
+    """Return the brain as bool (X, Y, Z) where there is a mask on the image's own grid."""
+    if mask is None or not mask.grid.same_as(image.grid) or not (mask.data > 0.5).any():
+        return None
+    return mask.data > 0.5
+
+
+def brain_view(image: Image, mask: Image | None) -> View:
+    """Cut through the brain, or through what is brightest where there is no mask on the image's grid."""
+    brain = inside(image, mask)
+    return view_of(image, image.data > np.percentile(image.data, 70) if brain is None else brain)

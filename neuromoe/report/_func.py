@@ -5,10 +5,19 @@ from pathlib import Path
 from neuromoe.core.images import load_image
 from neuromoe.core.tables import read_table
 from neuromoe.core.template import Template
-from neuromoe.report._figures import AMBER, brain_view, grey, map_figure, on_template, picture
+from neuromoe.report._figures import (
+    bordered,
+    brain_view,
+    grey,
+    inside,
+    load_on,
+    map_figure,
+    on_template,
+    picture,
+)
 from neuromoe.report._motion import carpet_figure, motion_figures
 from neuromoe.report._page import Figure, Section
-from neuromoe.report._pictures import Contour, Layer, view_of
+from neuromoe.report._pictures import view_of
 from neuromoe.report._volumes import read_volume
 
 NONE = "There is no functional series for this session, or it could not be used. Nothing was computed for it."
@@ -54,22 +63,16 @@ def func_section(
 
 def _series(raw: Path | None, boldref: Path | None, mask: Path | None) -> list[Figure]:
     figures = []
-    brain = load_image(mask, ndim=3) if mask else None
+    reference = load_image(boldref, ndim=3) if boldref else None
+    brain = load_on(mask, reference.grid) if mask and reference else None
     if raw is not None:
         scanned = read_volume(raw)
-        same = brain is not None and scanned.grid.same_as(brain.grid)
-        view = brain_view(scanned, brain if same else None)
-        figures.append(
-            picture(view, [grey(scanned)], title="As scanned", caption="The first volume of the series.")
-        )
-    if boldref is not None:
-        reference = load_image(boldref, ndim=3)
-        border = [Contour(brain.data, AMBER)] if brain is not None else []
-        swatches = [("brain mask", AMBER)] if border else []
+        view, shown = brain_view(scanned, brain), grey(scanned, inside(scanned, brain))
+        figures.append(picture(view, [shown], title="As scanned", caption="The first volume of the series."))
+    if reference is not None:
         caption = "What the volumes were aligned to. The line should follow the brain."
-        layers: list[Layer] = [grey(reference), *border]
         view = brain_view(reference, brain)
-        figures.append(picture(view, layers, title="Reference", caption=caption, swatches=swatches))
+        figures.append(bordered(view, reference, brain, title="Reference", caption=caption))
     return figures
 
 
@@ -81,11 +84,11 @@ def _normalized(template: Template, boldref: Path | None, maps: tuple[Path | Non
             "The line is the template's brain. Signal lost above the nose and the ears is usual; "
             "a shifted edge is not."
         )
-        image = load_image(boldref, ndim=3)
+        image = load_on(boldref, template.grid)
         figures.append(on_template(view, image, template, title="Reference on the template", caption=caption))
     for path, (title, caption, signed) in zip(maps, MAPS, strict=True):
         if path is not None:
             figures.append(
-                map_figure(view, load_image(path, ndim=3), title=title, caption=caption, signed=signed)
+                map_figure(view, load_on(path, template.grid), title=title, caption=caption, signed=signed)
             )
     return figures

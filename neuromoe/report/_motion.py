@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import load_image
 from neuromoe.core.tables import MISSING
-from neuromoe.report._figures import RGB
+from neuromoe.report._figures import RGB, load_on
 from neuromoe.report._page import Figure
 from neuromoe.report._pictures import encode
 from neuromoe.report._plot import RED, Plot
-from neuromoe.report._volumes import iterate_volumes
+from neuromoe.report._volumes import iterate_volumes, read_volume
 
 FD_LIMIT_MM = 0.5
 CARPET_VOXELS = 240
@@ -80,7 +79,8 @@ def carpet_figure(series: Path, mask: Path) -> Figure:
     doi:10.1016/j.neuroimage.2016.08.009. The order by correlation with the mean signal:
     Aquino KM et al. NeuroImage 2020. doi:10.1016/j.neuroimage.2020.116614
     """
-    rows = carpet(sample(series, load_image(mask, ndim=3).data > 0.5))
+    inside = load_on(mask, read_volume(series).grid).data > 0.5
+    rows = carpet(sample(series, inside))
     grey = np.clip((rows / CARPET_LIMIT_SD + 1) / 2, 0, 1)
     caption = (
         "Each row is a brain voxel before correction, standardised, each column a volume. Rows are ordered "

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from neuromoe.core.tables import MISSING
@@ -80,4 +81,4 @@ def _range(values: Sequence[str]) -> str:
         common = Counter(values).most_common(6)
         more = ", ..." if len(set(values)) > len(common) else ""
         return ", ".join(f"{value} ({count})" for value, count in common) + more
-    return f"{numbers[0]:g} to {numbers[-1]:g}, median {numbers[len(numbers) // 2]:g}" if numbers else ""
+    return f"{numbers[0]:g} to {numbers[-1]:g}, median {median(numbers):g}" if numbers else ""

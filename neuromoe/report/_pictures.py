@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.errors import InputError
 from neuromoe.core.images import Image
 
 AXIAL, CORONAL, SAGITTAL = 2, 1, 0
@@ -70,7 +69,7 @@ class Scale:
         colour = self.colours(np.clip(fraction, 0, 1))
         if self.inside is None:
             return colour
-        weight = np.clip(cut(self.inside.astype(np.float32)) * 2 - 0.5, 0, 1)[..., None]
+        weight = np.clip(cut(self.inside) * 2 - 0.5, 0, 1)[..., None]
         return canvas * (1 - weight) + colour * weight
 
 
@@ -105,12 +104,12 @@ class Contour:
 
     data: NDArray
     rgb: tuple[int, int, int]
-    width_px: float = 2.4
+    width_px: float = 2.8
     level: float = 0.5
 
     def paint(self, canvas: NDArray, cut: Cut) -> NDArray:
         """Draw the line, its edge softened by the distance to the border."""
-        height = cut(self.data.astype(np.float32)) - self.level
+        height = cut(self.data) - self.level
         slope = np.hypot(*np.gradient(height))
         distance_px = np.abs(height) / np.maximum(slope, 1e-6)
         weight = np.clip(self.width_px / 2 + 0.5 - distance_px, 0, 1)[..., None]
@@ -121,7 +120,6 @@ class Contour:
 class View:
     """Where to cut a grid: a box, the slices inside it per axis, and the size of a voxel, mm."""
 
-    shape: tuple[int, ...]
     box: tuple[slice, slice, slice]
     cuts: dict[int, tuple[int, ...]]
     voxel_mm: tuple[float, float, float]
@@ -131,6 +129,7 @@ def view_of(
     image: Image,
     inside: NDArray,
     *,
+    cut_inside: NDArray | None = None,
     slices: int = 3,
     axes: Sequence[int] = (AXIAL, CORONAL, SAGITTAL),
     margin_mm: float = 6,
@@ -143,30 +142,37 @@ def view_of(
         Gives the grid.
     inside : array (X, Y, Z) of bool
         The part of interest; where it is empty the whole grid is shown.
+    cut_inside : array (X, Y, Z) of bool, optional
+        Where the slices should lie; default `inside`.
     slices : int, default=3
-        Slices per axis, evenly spaced over the middle part of `inside`.
+        Slices per axis, evenly spaced over the middle part.
     axes : sequence of int
         One row of slices for each.
     margin_mm : float, default=6
         What is left around the part of interest.
     """
-    voxel_mm = image.voxel_mm
-    box = []
+    x_mm, y_mm, z_mm = (float(size) for size in image.voxel_mm)
+    box = _box(inside, (x_mm, y_mm, z_mm), margin_mm)
+    middle = box if cut_inside is None else _box(cut_inside, (x_mm, y_mm, z_mm), 0)
+    fractions = np.linspace(0.25, 0.75, slices) if slices > 1 else np.array([0.5])
+    cuts = {a: tuple(_between(middle[a], f) for f in fractions) for a in axes}
+    return View(box, cuts, (x_mm, y_mm, z_mm))
+
+
+def _box(
+    inside: NDArray, voxel_mm: tuple[float, float, float], margin_mm: float
+) -> tuple[slice, slice, slice]:
+    parts = []
     for axis, size in enumerate(inside.shape):
         used = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
         first, last = (int(used[0]), int(used[-1])) if used.size else (0, size - 1)
         margin = int(np.ceil(margin_mm / voxel_mm[axis]))
-        box.append(slice(max(first - margin, 0), min(last + margin, size - 1) + 1))
-    fractions = np.linspace(0.25, 0.75, slices) if slices > 1 else np.array([0.5])
-    cuts = {
-        a: tuple(int(box[a].start + f * (box[a].stop - box[a].start - 1)) for f in fractions) for a in axes
-    }
-    return View(
-        inside.shape,
-        (box[0], box[1], box[2]),
-        cuts,
-        (float(voxel_mm[0]), float(voxel_mm[1]), float(voxel_mm[2])),
-    )
+        parts.append(slice(max(first - margin, 0), min(last + margin, size - 1) + 1))
+    return parts[0], parts[1], parts[2]
+
+
+def _between(part: slice, fraction: float) -> int:
+    return int(part.start + fraction * (part.stop - part.start - 1))
 
 
 def foreground(data: NDArray) -> NDArray:
@@ -210,14 +216,8 @@ def _tile(view: View, layers: Sequence[Layer], axis: int, index: int, size_px: t
     def cut(data: NDArray) -> NDArray:
         from PIL import Image as Pillow
 
-        if data.shape != view.shape:
-            raise InputError(
-                expected=f"an image on the grid {view.shape} of the one it is drawn on",
-                found=f"shape {data.shape}",
-                where="report subject",
-                fix="give images of one session and one space",
-            )
-        plane = np.take(data[view.box], index - view.box[axis].start, axis=axis).T[::-1]
+        where = tuple(index if a == axis else part for a, part in enumerate(view.box))
+        plane = data[where].T[::-1]
         picture = Pillow.fromarray(np.ascontiguousarray(plane, np.float32))
         return np.asarray(picture.resize((width, height), Pillow.Resampling.BICUBIC))
 

@@ -129,7 +129,7 @@ def shade(share: float) -> str:
     'background:rgb(240,244,249);color:#1f2937'
     """
     red, green, blue = (round(a + (b - a) * share) for a, b in ((240, 11), (244, 79), (249, 138)))
-    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.5 else INK}"
+    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.65 else INK}"
 
 
 def confusion_rows(record: Record) -> list[dict[str, Any]]:

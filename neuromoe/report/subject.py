@@ -54,26 +54,56 @@ def subject(
         The HTML file to write, `<report>/sessions/<session>.html`.
     template : path
         The prepared template's `template.json`.
-    t1w, t1w_preproc, t1w_mask : path, optional
-        T1-weighted image as scanned, cleaned, and its brain mask.
-    gm, wm, csf : path, optional
-        Tissue probabilities on the T1-weighted image's grid.
-    t1w_template, gm_template, logjacobian : path, optional
-        Images on the template's grid.
+    t1w : path, optional
+        T1-weighted image as scanned.
+    t1w_preproc : path, optional
+        The same, bias corrected.
+    t1w_mask : path, optional
+        Its brain mask.
+    gm : path, optional
+        Probability of grey matter on the T1-weighted image's grid.
+    wm : path, optional
+        Probability of white matter on the same grid.
+    csf : path, optional
+        Probability of cerebrospinal fluid on the same grid.
+    t1w_template : path, optional
+        T1-weighted image on the template's grid.
+    gm_template : path, optional
+        Probability of grey matter on the template's grid.
+    logjacobian : path, optional
+        Logarithm of the local volume ratio, on the template's grid.
     dwi_raw : list of path, optional
-        Diffusion series as scanned.
-    dwi_preproc, dwi_mask, fa, v1 : path, optional
-        The corrected series, its brain mask, fractional anisotropy and principal direction on the same grid.
-    fa_template, md_template : path, optional
-        Tensor maps on the template's grid.
+        Diffusion series as scanned, their .bval files beside them.
+    dwi_preproc : path, optional
+        The corrected series, its .bval file beside it.
+    dwi_mask : path, optional
+        Brain mask on the corrected series' grid.
+    fa : path, optional
+        Fractional anisotropy on the same grid.
+    v1 : path, optional
+        Principal direction on the same grid (X, Y, Z, 3), world axes.
+    fa_template : path, optional
+        Fractional anisotropy on the template's grid.
+    md_template : path, optional
+        Mean diffusivity on the template's grid, mm^2/s.
     bold_raw : path, optional
         Functional series as scanned.
-    boldref, bold_mask : path, optional
-        Reference volume and brain mask on the series' own grid.
+    boldref : path, optional
+        Reference volume on the series' own grid.
+    bold_mask : path, optional
+        Brain mask on the same grid.
     confounds : path, optional
         Table of confounds with fMRIPrep's column names.
-    boldref_template, alff, falff, reho, seed_map : path, optional
-        Images on the template's grid.
+    boldref_template : path, optional
+        Reference volume on the template's grid.
+    alff : path, optional
+        Amplitude of slow fluctuations on the template's grid.
+    falff : path, optional
+        Fractional amplitude of slow fluctuations, likewise.
+    reho : path, optional
+        Regional homogeneity, likewise.
+    seed_map : path, optional
+        Correlation with the seed, likewise.
     qualities : list of path, optional
         The steps' quality files, `*_desc-<step>_quality.json`.
     tensor : path, optional
@@ -158,11 +188,11 @@ def subject(
 
 
 def notices(template: Template, advice: list[str], demo: bool) -> list[str]:
-    """Return what the reader must know before the pictures."""
+    """Return what the reader must know before the pictures; without other advice, that on the template."""
     words = list(advice)
     if demo:
         words.insert(0, "This person is simulated: a phantom with known truth, made for trying the workflow.")
-    elif not template.whole_head:
+    elif not template.whole_head and not advice:
         words.append(
             f"The template {template.label} has the brain only, and a head was made around it. A whole-head "
             "template is better for finding the brain and for registration: set one in the configuration "

@@ -44,7 +44,7 @@ def scan_t1w(anatomy: Anatomy, image: ImagePlan) -> T1wScan:
     head, labels = _render(anatomy, grid, np.eye(4))
     if "anat" in anatomy.person.corrupted:
         rng = anatomy.rng("anat motion")
-        pose = rigid_matrix([*rng.normal(0, 3.0, 3), *np.deg2rad(rng.normal(0, 4.0, 3))], image.center_mm)
+        pose = rigid_matrix([*rng.normal(0, 2.0, 3), *np.deg2rad(rng.normal(0, 2.5, 3))], image.center_mm)
         head = mix_poses(head, _render(anatomy, grid, np.linalg.inv(pose))[0], rng)
     contrast = WHITE_MATTER * (head / np.float32(WHITE_MATTER)) ** np.float32(site.contrast)
     bias = shading(anatomy.rng("anat bias"), grid, site.bias)

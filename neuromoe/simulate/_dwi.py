@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from neuromoe.core.geometry import Grid
 from neuromoe.core.images import Image
-from neuromoe.simulate._motion import MARGIN_MM, draw_motion, draw_scan_position, matrices
+from neuromoe.simulate._motion import draw_motion, draw_scan_position, matrices, reach_mm
 from neuromoe.simulate._person import Anatomy
 from neuromoe.simulate._plan import ImagePlan, site_of
 from neuromoe.simulate._properties import Properties
 from neuromoe.simulate._protocol import b_values
-from neuromoe.simulate._sampling import reached, sample_grid, scan_grid
+from neuromoe.simulate._sampling import Voxels, reached, sample_voxels, scan_grid
 from neuromoe.simulate._signal import as_stored, rician, shading
 from neuromoe.simulate._tracts import unpack
 
@@ -62,7 +62,7 @@ def scan_dwi(anatomy: Anatomy, properties: Properties, image: ImagePlan) -> DwiS
     motion = matrices(parameters, image.center_mm)
     to_reference = draw_scan_position(anatomy.rng("dwi position"), image.center_mm)
     channels = properties.diffusion()
-    where = reached(channels, grid, np.linalg.inv(to_reference), MARGIN_MM)
+    head = reached(channels, grid, np.linalg.inv(to_reference), reach_mm(parameters))
     directions = np.zeros((len(values), 3))
     directions[np.array(values) > 0] = spread_directions(anatomy.size.directions)
     bias = shading(anatomy.rng("dwi bias"), grid, site.bias / 2, order=2)
@@ -70,7 +70,7 @@ def scan_dwi(anatomy: Anatomy, properties: Properties, image: ImagePlan) -> DwiS
     stored, dropouts = np.empty((*grid.shape, len(values)), np.int16), np.zeros(len(values), int)
     for volume, (b_value, direction) in enumerate(zip(values, directions, strict=True)):
         to_t1w = np.linalg.inv(motion[volume] @ to_reference)
-        signal = bias * _volume(channels, grid, to_t1w, where, b_value, direction)
+        signal = bias * _volume(channels, head, to_t1w, b_value, direction)
         if strong:
             dropouts[volume] = _drop_slices(signal, _jump_mm(parameters, volume), lost)
         stored[..., volume] = as_stored(rician(signal, site.noise * WHITE_MATTER, rng), WHITE_MATTER)
@@ -116,22 +116,18 @@ def fsl_directions(directions: NDArray, affine: NDArray) -> NDArray:
     return directions @ axes * flip + 0.0
 
 
-def _volume(
-    channels: Image, grid: Grid, to_t1w: NDArray, where: NDArray, b_value: int, direction: NDArray
-) -> NDArray:
+def _volume(channels: Image, head: Voxels, to_t1w: NDArray, b_value: int, direction: NDArray) -> NDArray:
     """Return the noise-free signal of one volume.
 
     The gradient keeps its direction in the scanner, so in the head's axes it turns against the motion.
     """
-    values = sample_grid(channels, grid, to_t1w, where)
+    values = sample_voxels(channels, head, to_t1w)
     signal = values[:, 0]
     if b_value:
         x, y, z = to_t1w[:3, :3] @ direction
         along = values[:, 1:] @ np.array([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], np.float32)
         signal = signal * np.exp(np.float32(-b_value / 1000) * along)
-    full = np.zeros(grid.shape, np.float32)
-    full.flat[where] = signal
-    return full
+    return head.spread(signal)
 
 
 def _jump_mm(parameters: NDArray, volume: int) -> float:
@@ -153,7 +149,7 @@ def _truth(
     channels: Image, properties: Properties, grid: Grid, to_reference: NDArray
 ) -> tuple[NDArray, NDArray]:
     to_t1w = np.linalg.inv(to_reference)
-    everywhere, turn = np.arange(np.prod(grid.shape)), to_t1w[:3, :3]
-    mask = sample_grid(properties.brain(), grid, to_t1w, everywhere).reshape(grid.shape) > 0.5
-    tensors = unpack(sample_grid(channels, grid, to_t1w, np.flatnonzero(mask))[:, 1:])
+    turn = to_t1w[:3, :3]
+    mask = properties.brain_on(grid, to_t1w)
+    tensors = unpack(sample_voxels(channels, Voxels.of(grid, mask), to_t1w)[:, 1:])
     return mask, turn.T @ tensors @ turn

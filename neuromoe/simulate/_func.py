@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.geometry import Grid
-from neuromoe.simulate._motion import MARGIN_MM, draw_motion, draw_scan_position, matrices
+from neuromoe.simulate._motion import draw_motion, draw_scan_position, matrices, reach_mm
 from neuromoe.simulate._person import Anatomy
 from neuromoe.simulate._places import NETWORKS
 from neuromoe.simulate._plan import ImagePlan, site_of
 from neuromoe.simulate._properties import Properties
-from neuromoe.simulate._sampling import reached, sample_grid, scan_grid
+from neuromoe.simulate._sampling import reached, sample_voxels, scan_grid
 from neuromoe.simulate._signal import as_stored, rician, shading
 
 WHITE_MATTER = 0.62
@@ -104,19 +104,16 @@ def scan_bold(anatomy: Anatomy, properties: Properties, image: ImagePlan) -> Bol
     bias = shading(anatomy.rng("func bias"), grid, site.bias / 2, order=2)
     rng, sd = anatomy.rng("func noise"), 0.4 * site.noise * WHITE_MATTER
     slice_times = np.array(image.slice_times_s or [0.0] * grid.shape[2])
-    where = reached(channels, grid, np.linalg.inv(to_reference), MARGIN_MM)
-    slices = where % grid.shape[2]
+    head = reached(channels, grid, np.linalg.inv(to_reference), reach_mm(parameters))
+    slices = head.flat % grid.shape[2]
     stored = np.empty((*grid.shape, image.volumes), np.int16)
     for volume in range(image.volumes):
-        values = sample_grid(channels, grid, np.linalg.inv(motion[volume] @ to_reference), where)
+        values = sample_voxels(channels, head, np.linalg.inv(motion[volume] @ to_reference))
         courses = waves.at(volume * image.repetition_time_s + slice_times).astype(np.float32)
-        signal = np.zeros(grid.shape, np.float32)
-        signal.flat[where] = values[:, 0] + (values[:, 1:] * courses[slices]).sum(axis=1)
+        signal = head.spread(values[:, 0] + np.einsum("nk,nk->n", values[:, 1:], courses[slices]))
         signal *= bias * np.float32(drift[volume])
         stored[..., volume] = as_stored(rician(signal, sd, rng), WHITE_MATTER)
-    everywhere = np.arange(np.prod(grid.shape))
-    brain = sample_grid(properties.brain(), grid, np.linalg.inv(to_reference), everywhere)
-    mask = brain.reshape(grid.shape) > 0.5
+    mask = properties.brain_on(grid, np.linalg.inv(to_reference))
     courses = waves.at(np.arange(image.volumes) * image.repetition_time_s)[:, : len(NETWORKS)]
     return BoldScan(grid, stored, motion, parameters, to_reference, mask, courses, drift)
 

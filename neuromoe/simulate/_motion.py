@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from neuromoe.core.geometry import rigid_matrix
 
 QUIET_MM, STRONG_MM = 0.35, 2.5
-MARGIN_MM = 12.0  # No voxel further than this from the head at rest can meet it.
 _DEGREES_PER_MM = 0.8
 
 
@@ -43,6 +42,11 @@ def _steps_and_jerks(rng: np.random.Generator, volumes: int) -> NDArray:
     for at, lasts in zip(rng.integers(1, volumes, events), rng.random(events) < 0.4, strict=True):
         course[at : None if lasts else at + 1] += rng.normal(0, 0.6, 6)
     return course
+
+
+def reach_mm(parameters: NDArray) -> float:
+    """Return how far a point within 150 mm of the centre of rotation may go from its reference, at most."""
+    return float((np.abs(parameters[:, :3]).sum(axis=1) + 150 * np.abs(parameters[:, 3:]).sum(axis=1)).max())
 
 
 def matrices(parameters: NDArray, center_mm: tuple[float, float, float]) -> NDArray:

@@ -15,6 +15,9 @@ from neuromoe.simulate._sampling import regular_grid, sample, stream
 from neuromoe.simulate._shape import Shape, draw_shape
 from neuromoe.simulate._template import BRAIN, bundled_brain, thin
 
+# The template's brain lies within these corners, with a margin of 5 mm.
+BRAIN_LOW_MM, BRAIN_HIGH_MM = (-77.0, -112.0, -79.0), (77.0, 78.0, 87.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
@@ -80,7 +83,9 @@ def draw_anatomy(person: Person, seed: int, effects: dict[str, float] | None = N
 
 def tissue_at(anatomy: Anatomy, template_points_mm: NDArray) -> Tissue:
     """Look up the tissue at template points (N, 3)."""
-    values = sample(anatomy.brain, template_points_mm)
+    inside = ((template_points_mm > BRAIN_LOW_MM) & (template_points_mm < BRAIN_HIGH_MM)).all(axis=1)
+    values = np.zeros((len(template_points_mm), 4), np.float32)
+    values[inside] = sample(anatomy.brain, template_points_mm[inside])
     t1, gm, wm, brain = values.T
     # Interpolation keeps the template's shares, which sum to the mask's at most up to rounding.
     csf = np.maximum(brain - gm - wm, 0)

@@ -12,7 +12,7 @@ from neuromoe.core.images import Image
 from neuromoe.simulate._effects import EFFECTS, PLACES, Place
 from neuromoe.simulate._person import Anatomy, Tissue, property_grid, tissue_at
 from neuromoe.simulate._places import NETWORKS, weights
-from neuromoe.simulate._sampling import sample
+from neuromoe.simulate._sampling import Voxels, sample, sample_voxels
 from neuromoe.simulate._tracts import dyad_field, pack, unpack
 
 # Relative signal without diffusion weighting; diffusivities in 1e-3 mm^2/s, radial and how much more along
@@ -51,9 +51,11 @@ class Properties:
         self._points, self._template_points = points[self._inside], template_points[self._inside]
         self._weights = dict(zip(_FIELDS, sample(weights(_FIELDS), self._template_points).T, strict=True))
 
-    def brain(self) -> Image:
-        """Return the share of brain as one channel (X, Y, Z, 1)."""
-        return Image(self._shaped(self._tissue.brain[:, None]), self.grid.affine)
+    def brain_on(self, grid: Grid, to_t1w: NDArray) -> NDArray:
+        """Return where more than half of a voxel is brain (X, Y, Z), bool, on a scan's grid."""
+        share = Image(self._shaped(self._tissue.brain[:, None]), self.grid.affine)
+        everywhere = Voxels.of(grid)
+        return everywhere.spread(sample_voxels(share, everywhere, to_t1w)[:, 0]) > 0.5
 
     def diffusion(self) -> Image:
         """Return signal without weighting and six tensor elements as channels (X, Y, Z, 7).

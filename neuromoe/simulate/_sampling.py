@@ -1,6 +1,7 @@
 """Random streams, smooth noise, and fast trilinear sampling of many channels at once."""
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,44 +76,65 @@ def sample(channels: Image, points_mm: NDArray) -> NDArray:
     return trilinear(channels.data, apply_affine(np.linalg.inv(channels.affine), points_mm))
 
 
-def sample_grid(channels: Image, grid: Grid, to_channels: NDArray, where: NDArray) -> NDArray:
-    """Interpolate an image of channels at the marked voxels of a grid.
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """Some voxels of a grid.
+
+    Parameters
+    ----------
+    flat : array (N,), int
+        Their flat indices, in C order.
+    index : array (N, 3), float32
+        The same along the three axes.
+    """
+
+    grid: Grid
+    flat: NDArray
+    index: NDArray
+
+    @classmethod
+    def of(cls, grid: Grid, marked: NDArray | None = None) -> "Voxels":
+        """Take the voxels that are marked (X, Y, Z), or all."""
+        flat = np.arange(np.prod(grid.shape)) if marked is None else np.flatnonzero(marked)
+        index = np.stack(np.unravel_index(flat, grid.shape), axis=-1)
+        return cls(grid, flat, index.astype(np.float32))
+
+    def spread(self, values: NDArray) -> NDArray:
+        """Return values (N,) on the whole grid (X, Y, Z), zero elsewhere."""
+        full = np.zeros(self.grid.shape, np.float32)
+        full.flat[self.flat] = values
+        return full
+
+
+def sample_voxels(channels: Image, voxels: Voxels, to_channels: NDArray) -> NDArray:
+    """Interpolate an image of channels at voxels of another grid.
 
     Parameters
     ----------
     channels : Image (X, Y, Z, C)
         What to sample.
-    grid : Grid
+    voxels : Voxels
         Where.
     to_channels : array (4, 4)
-        World points of `grid` to world points of `channels`.
-    where : array (N,), int
-        Flat indices of the voxels wanted.
+        World points of the voxels' grid to world points of `channels`.
 
     Returns
     -------
     array (N, C), float32
     """
-    matrix = (np.linalg.inv(channels.affine) @ to_channels @ grid.affine).astype(np.float32)
-    steps = [
-        np.arange(length, dtype=np.float32)[:, None] * matrix[:3, axis]
-        for axis, length in enumerate(grid.shape)
-    ]
-    voxels = steps[0][:, None, None] + steps[1][:, None] + (steps[2] + matrix[:3, 3])
-    return trilinear(channels.data, voxels.reshape(-1, 3)[where])
+    matrix = (np.linalg.inv(channels.affine) @ to_channels @ voxels.grid.affine).astype(np.float32)
+    return trilinear(channels.data, voxels.index @ matrix[:3, :3].T + matrix[:3, 3])
 
 
-def reached(channels: Image, grid: Grid, to_channels: NDArray, margin_mm: float) -> NDArray:
-    """Return flat indices of the voxels of a grid that lie within a margin of any signal.
-
-    The first of the channels is the signal.
-    """
+def reached(channels: Image, grid: Grid, to_channels: NDArray, margin_mm: float) -> Voxels:
+    """Return the voxels of a grid that lie within a margin of any signal, the first of the channels."""
     from scipy.ndimage import maximum_filter
 
-    everywhere = np.arange(np.prod(grid.shape))
-    signal = sample_grid(channels, grid, to_channels, everywhere)[:, 0].reshape(grid.shape) > 1e-3
-    size = [2 * int(np.ceil(margin_mm / length)) + 1 for length in grid.voxel_mm]
-    return np.flatnonzero(maximum_filter(signal, size))
+    everywhere = Voxels.of(grid)
+    signal = everywhere.spread(sample_voxels(channels, everywhere, to_channels)[:, 0]) > 1e-3
+    return Voxels.of(
+        grid, maximum_filter(signal, [2 * int(np.ceil(margin_mm / mm)) + 1 for mm in grid.voxel_mm])
+    )
 
 
 def regular_grid(low_mm: tuple[float, ...], high_mm: tuple[float, ...], voxel_mm: float) -> Grid:

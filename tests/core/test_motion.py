@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid, apply_affine, rigid_matrix
+from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix
+from neuromoe.core.images import load_image
 from neuromoe.core.motion import estimate_motion, mean_of_aligned
+from neuromoe.core.transforms import Affine
 
 GRID = Grid((32, 36, 24), np.array([[5.0, 0, 0, -77], [0, 5.0, 0, -88], [0, 0, 5.5, -63], [0, 0, 0, 1]]))
 
@@ -139,3 +142,15 @@ def test_a_series_without_signal_or_of_another_shape_is_refused(rng, spoil):
     series = moved_series(np.tile(np.eye(4), (3, 1, 1)), rng)
     with pytest.raises(InputError, match="series"):
         estimate_motion(spoil(series), GRID.affine)
+
+
+def test_known_motion_of_a_real_volume_is_found(real_bids, rng):
+    bold = load_image(real_bids / "sub-forrest02/func/sub-forrest02_task-oneback_run-1_bold.nii.gz", ndim=4)
+    still = bold.volume(3)
+    truth = wander(rng, 5, step_mm=0.8)
+    moved = [resample(still, still.grid, (Affine(np.linalg.inv(matrix)),), order=3) for matrix in truth]
+    series = np.stack(moved, axis=-1) + rng.normal(0, 0.01 * still.data.max(), (*still.data.shape, 5))
+    found = estimate_motion(series, still.affine, still.data)
+    points = still.grid.world()[(still.data > np.percentile(still.data, 80)).ravel()]
+    apart = [apply_affine(f, points) - apply_affine(t, points) for f, t in zip(found, truth, strict=True)]
+    assert np.linalg.norm(apart, axis=2).mean() < 0.1

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix, sample
 from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.transforms import Affine, write_transform
@@ -68,7 +69,7 @@ def template(tissues, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def person(tissues, template, tmp_path_factory) -> Person:
-    """T1w turned against the template, BOLD turned against the T1w, moving, with slices at their own times."""
+    """T1w turned against the template, BOLD against the T1w, moving, with slices at their own times."""
     rng = np.random.default_rng(7)
     folder = tmp_path_factory.mktemp("person")
     template_to_t1w = rigid_matrix([4, -3, 5, 0.05, -0.04, 0.08])

@@ -5,6 +5,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import apply_affine
 from neuromoe.core.images import load_image
@@ -72,7 +73,7 @@ def test_slices_of_the_output_are_in_step(person, corrected):
 
 
 def phase_per_s(data: np.ndarray, slice_times_s: np.ndarray) -> float:
-    """How much the phase of the known fluctuation, two cycles before the head jumps, differs by slice time."""
+    """How the phase of the known fluctuation differs by slice time, in two cycles before the head jumps."""
     first = data[..., :26] - data[..., :26].mean(axis=3, keepdims=True)
     wave = np.exp(-2j * np.pi * 5 / 64 * np.arange(26))
     slices = np.arange(12, 26)
@@ -143,6 +144,7 @@ def test_a_run_of_few_volumes_is_refused(person, tmp_path):
 
 def test_the_step_loads_no_heavy_library_before_it_runs():
     heavy = "ants torch nilearn dipy nipype sklearn matplotlib pandas scipy"
-    code = f"import sys, neuromoe.func.correct, neuromoe.func.normalize; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = "import sys, neuromoe.func.correct, neuromoe.func.normalize\n"
+    code += f"print([name for name in '{heavy}'.split() if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

@@ -1,6 +1,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+
 from neuromoe.core.geometry import rigid_matrix
 from neuromoe.func._framewise import (
     dvars,

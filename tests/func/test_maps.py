@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from neuromoe.func._maps import amplitude, connectivity, homogeneity, ranks, sphere
 
 TR_S, VOLUMES, BAND_HZ = 2.0, 100, (0.01, 0.1)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from neuromoe.core.errors import InputError
 from neuromoe.func._series import (
     header_repetition_time,

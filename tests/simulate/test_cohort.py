@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SETTINGS
 
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import apply_affine, resample
@@ -31,9 +30,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_one_person_alone_has_the_same_bytes_as_within_the_cohort(dataset, people, tmp_path):
+def test_one_person_alone_has_the_same_bytes_as_within_the_cohort(dataset, people, arguments, tmp_path):
     person = people[-1]
-    cohort(bids_dir=tmp_path, participant=person.participant_id, **SETTINGS)
+    cohort(bids_dir=tmp_path, participant=person.participant_id, **arguments)
     alone = contents(tmp_path)
     assert any(name.endswith("_dwi.nii.gz") for name in alone)
     assert not (tmp_path / "participants.tsv").exists()
@@ -41,16 +40,16 @@ def test_one_person_alone_has_the_same_bytes_as_within_the_cohort(dataset, peopl
     assert [name for name, content in alone.items() if whole[name] != content] == []
 
 
-def test_another_seed_gives_another_person(dataset, people, tmp_path):
+def test_another_seed_gives_another_person(dataset, people, arguments, tmp_path):
     name = people[-1].participant_id
-    cohort(bids_dir=tmp_path, participant=name, **{**SETTINGS, "seed": 1})
+    cohort(bids_dir=tmp_path, participant=name, **{**arguments, "seed": 1})
     path = f"derivatives/truth/{name}/anat/{name}_from-{LABEL}_to-T1w_mode-image_xfm.h5"
     assert (tmp_path / path).read_bytes() != (dataset / path).read_bytes()
 
 
-def test_an_unknown_participant_is_an_error(tmp_path):
+def test_an_unknown_participant_is_an_error(arguments, tmp_path):
     with pytest.raises(InputError, match="sub-01 to sub-03"):
-        cohort(bids_dir=tmp_path, participant="sub-99", **SETTINGS)
+        cohort(bids_dir=tmp_path, participant="sub-99", **arguments)
 
 
 def test_every_name_is_a_bids_name(dataset):
@@ -106,18 +105,21 @@ def test_the_stored_map_takes_the_template_onto_the_t1w(dataset, clean):
     unmoved = resample(brain.volume(T1), t1w.grid)
     assert np.corrcoef(unmoved[mask], t1w.data[mask])[0, 1] < 0.6
     labels = load_image(truth(dataset, clean, "anat", "_dseg.nii.gz")).data
-    assert moved[labels == 1, GM].mean() > 0.7 > 0.3 > moved[labels == 2, GM].mean()
-    assert moved[labels == 2, WM].mean() > 0.7
+    assert moved[labels == 1, GM].mean() > 0.6 > 0.4 > moved[labels == 2, GM].mean()
+    assert moved[labels == 2, WM].mean() > 0.6
 
 
-def test_the_head_around_the_brain_makes_extraction_hard(dataset, clean):
+def test_no_threshold_cuts_the_brain_out_of_the_head(dataset, clean):
+    from scipy.ndimage import label
+
     t1w = load_image(image_path(dataset, clean, "anat")).data
     mask = load_image(truth(dataset, clean, "anat", "_desc-brain_mask.nii.gz")).data > 0
-    brain = np.percentile(t1w[mask], [25, 75])
-    alike = (t1w > brain[0]) & (t1w < brain[1]) & ~mask
-    # As much of neck and face has the brain's intensities as a tenth of the brain or more; fat is brighter.
-    assert alike.sum() > 0.1 * mask.sum()
-    assert (t1w[~mask] > np.percentile(t1w[mask], 99)).sum() > 0.05 * mask.sum()
+    best = 0.0
+    for threshold in np.percentile(t1w[mask], range(2, 60, 4)):
+        pieces, _ = label(t1w > threshold)
+        largest = pieces == np.bincount(pieces[pieces > 0]).argmax()
+        best = max(best, 2 * (largest & mask).sum() / (largest.sum() + mask.sum()))
+    assert best < 0.85
 
 
 def test_noise_is_rician_with_the_sites_deviation(dataset, people):
@@ -244,7 +246,7 @@ def test_places_lie_where_they_are_named():
         weight = resample(Image(maps.data[..., index], maps.affine), brain.grid)
         core = weight > 0.7
         world = brain.grid.world().reshape(*brain.grid.shape, 3)[core]
-        assert abs(world[:, 0].mean()) < 1.0
+        assert abs(world[:, 0].mean()) < 1.6
         shares[name] = (brain.data[core, BRAIN].mean(), brain.data[core, GM].mean(), world.mean(axis=0))
     assert all(brain_share > 0.7 for brain_share, _, _ in shares.values())
     assert shares["putamen"][1] > 0.5

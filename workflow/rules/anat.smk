@@ -12,19 +12,19 @@ rule anat_extract:
         wm=ANAT + "label-WM_probseg.nii.gz",
         csf=ANAT + "label-CSF_probseg.nii.gz",
         quality=ANAT + "desc-extract_quality.json",
-    params:
-        **step("anat", "extract", seed=SETTINGS["seed"]),
     log:
         log_of("anat_extract"),
     benchmark:
         benchmark_of("anat_extract")
-    threads: 1
     retries: 2
+    conda:
+        CONDA
+    threads: 1
     resources:
         mem_mb=memory(2500, 12, "anat"),
         runtime=60,
-    conda:
-        CONDA
+    params:
+        **step("anat", "extract", seed=SETTINGS["seed"]),
     shell:
         RUN
 
@@ -46,19 +46,19 @@ rule anat_normalize:
         t1w_to_template=ANAT + f"from-T1w_to-{SPACE}_mode-image_xfm.h5",
         template_to_t1w=ANAT + f"from-{SPACE}_to-T1w_mode-image_xfm.h5",
         quality=ANAT + "desc-normalize_quality.json",
-    params:
-        **step("anat", "normalize", seed=SETTINGS["seed"]),
     log:
         log_of("anat_normalize"),
     benchmark:
         benchmark_of("anat_normalize")
-    threads: 1
     retries: 2
+    conda:
+        CONDA
+    threads: 1
     resources:
         mem_mb=memory(3000, 8, "anat"),
         runtime=60,
-    conda:
-        CONDA
+    params:
+        **step("anat", "normalize", seed=SETTINGS["seed"]),
     shell:
         RUN
 

@@ -1,13 +1,11 @@
-# What every rule needs: the settings, the sessions of the dataset, and the shell line of a step.
-import os
+# The settings, and how a step becomes a shell line. No rules here.
+import shlex
 import sys
 
 import yaml
 
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE))
-# The jobs take the package from this checkout, whatever else is installed.
-os.environ["PYTHONPATH"] = os.pathsep.join([str(BASE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 from neuromoe.core.code import code_digest
 from neuromoe.core.config import check_config, with_defaults
@@ -37,7 +35,10 @@ BIDS = f"{OUT}/bids" if DEMO else SETTINGS["bids_dir"]
 DERIVATIVES = f"{OUT}/derivatives"
 TEMPLATE = f"{OUT}/template/template.json"
 USES_CONDA = bool(workflow.deployment_settings.deployment_method)
-PYTHON = "python" if USES_CONDA else sys.executable
+PYTHON = "python" if USES_CONDA else shlex.quote(sys.executable)
+INDEX = {name: f"{OUT}/index/{name}.tsv" for name in ("manifest", "sessions", "issues", "clinical")}
+PLANNED = f"{BIDS}/derivatives/truth/images.tsv" if DEMO else None
+MODALITIES = ("anat", "dwi", "func")
 CONDA = str(BASE / "envs" / "neuromoe.yaml")
 
 # Folder of a session, and the entities that stay in the names of its derivatives.
@@ -62,12 +63,13 @@ def step(stage, step, **job):
     def command(wildcards, input, output):
         files = {k: v for k, v in [*input.items(), *output.items()] if not k.startswith("_")}
         values = {k: v(wildcards) if callable(v) else v for k, v in settings.items()}
-        return shell_words(stage, step, files | values)
+        # The package of this checkout, whatever else is installed.
+        return f"PYTHONPATH={shlex.quote(str(BASE))} {PYTHON} -m neuromoe {shell_words(stage, step, files | values)}"
 
     return dict(settings, code=code_digest(stage, step), command=command)
 
 
-RUN = "{PYTHON} -m neuromoe {params.command} > {log} 2>&1"
+RUN = "{params.command} > {log} 2>&1"
 
 
 def log_of(rule, wildcards="{folder}/{name}"):

@@ -1,15 +1,4 @@
 DWI = f"{DERIVATIVES}/{{folder}}/dwi/{{name}}_"
-DWI_MAPS = ("fa", "md", "ad", "rd")
-
-
-def transform_from(reference, modality):
-    """Return a function that names the transform to T1w, or to the template where the person has no T1w."""
-
-    def path(wildcards):
-        to = "T1w_mode-image_xfm.txt" if anatomy(wildcards) else f"{SPACE}_mode-image_xfm.h5"
-        return session_of(wildcards).derivative(modality, f"from-{reference}_to-{to}")
-
-    return path
 
 
 rule dwi_correct:
@@ -24,19 +13,19 @@ rule dwi_correct:
         preproc_bvec=DWI + "desc-preproc_dwi.bvec",
         mask=DWI + "desc-brain_mask.nii.gz",
         quality=DWI + "desc-correct_quality.json",
-    params:
-        **step("dwi", "correct", seed=SETTINGS["seed"]),
     log:
         log_of("dwi_correct"),
     benchmark:
         benchmark_of("dwi_correct")
-    threads: 1
     retries: 2
+    conda:
+        CONDA
+    threads: 1
     resources:
         mem_mb=memory(1500, 12, "dwi"),
         runtime=120,
-    conda:
-        CONDA
+    params:
+        **step("dwi", "correct", seed=SETTINGS["seed"]),
     shell:
         RUN
 
@@ -55,19 +44,19 @@ rule dwi_normalize:
         **{name: DWI + f"param-{name}_dwimap.nii.gz" for name in (*DWI_MAPS, "v1")},
         **{f"{name}_template": DWI + f"space-{SPACE}_param-{name}_dwimap.nii.gz" for name in DWI_MAPS},
         quality=DWI + "desc-normalize_quality.json",
-    params:
-        **step("dwi", "normalize", seed=SETTINGS["seed"], transform=transform_from("dwi", "dwi")),
     log:
         log_of("dwi_normalize"),
     benchmark:
         benchmark_of("dwi_normalize")
-    threads: 1
     retries: 2
+    conda:
+        CONDA
+    threads: 1
     resources:
         mem_mb=memory(2500, 8, "dwi"),
         runtime=60,
-    conda:
-        CONDA
+    params:
+        **step("dwi", "normalize", seed=SETTINGS["seed"], transform=transform_from("dwi", "dwi")),
     shell:
         RUN
 

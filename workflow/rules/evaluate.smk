@@ -7,6 +7,16 @@ rule evaluate_score:
     output:
         predictions=f"{EVALUATION}/{{experiment}}/predictions.tsv",
         metrics=f"{EVALUATION}/{{experiment}}/metrics.json",
+    log:
+        log_of("evaluate_score", "{experiment}"),
+    benchmark:
+        benchmark_of("evaluate_score", "{experiment}")
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
     params:
         **step(
             "evaluate",
@@ -16,16 +26,6 @@ rule evaluate_score:
             folds=FOLDS,
             seed=SETTINGS["seed"],
         ),
-    log:
-        log_of("evaluate_score", "{experiment}"),
-    benchmark:
-        benchmark_of("evaluate_score", "{experiment}")
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    conda:
-        CONDA
     shell:
         RUN
 

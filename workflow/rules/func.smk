@@ -1,12 +1,6 @@
 FUNC = f"{DERIVATIVES}/{{folder}}/func/{{name}}_"
 
 
-def repetition_time_s(wildcards):
-    """Return the BOLD run's repetition time as the index found it."""
-    (image,) = session_of(wildcards).images("func")
-    return float(image["repetition_time_s"])
-
-
 rule func_correct:
     input:
         bold=raw("func"),
@@ -20,19 +14,19 @@ rule func_correct:
         slicetimed=FUNC + "desc-slicetimed_bold.nii.gz",
         motion=FUNC + "from-orig_to-boldref_mode-image_xfm.txt",
         quality=FUNC + "desc-correct_quality.json",
-    params:
-        **step("func", "correct", seed=SETTINGS["seed"], transform=transform_from("boldref", "func")),
     log:
         log_of("func_correct"),
     benchmark:
         benchmark_of("func_correct")
-    threads: 1
     retries: 2
+    conda:
+        CONDA
+    threads: 1
     resources:
         mem_mb=memory(2000, 8, "func"),
         runtime=60,
-    conda:
-        CONDA
+    params:
+        **step("func", "correct", seed=SETTINGS["seed"], transform=transform_from("boldref", "func")),
     shell:
         RUN
 
@@ -57,6 +51,17 @@ rule func_normalize:
         reho=FUNC + f"space-{SPACE}_stat-reho_boldmap.nii.gz",
         seed_map=FUNC + f"space-{SPACE}_stat-seed_boldmap.nii.gz",
         quality=FUNC + "desc-normalize_quality.json",
+    log:
+        log_of("func_normalize"),
+    benchmark:
+        benchmark_of("func_normalize")
+    retries: 2
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=memory(3000, 16, "func"),
+        runtime=60,
     params:
         **step(
             "func",
@@ -64,17 +69,6 @@ rule func_normalize:
             transform=transform_from("boldref", "func"),
             repetition_time_s=repetition_time_s,
         ),
-    log:
-        log_of("func_normalize"),
-    benchmark:
-        benchmark_of("func_normalize")
-    threads: 1
-    retries: 2
-    resources:
-        mem_mb=memory(3000, 16, "func"),
-        runtime=60,
-    conda:
-        CONDA
     shell:
         RUN
 

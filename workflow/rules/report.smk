@@ -8,15 +8,6 @@ ADVICE = (
 )
 
 
-def page_image(modality, ending, used=True):
-    """Return a function that gives one derivative of a job's session, or nothing."""
-
-    def file(wildcards):
-        return session_of(wildcards).derivative(modality, ending)
-
-    return file
-
-
 rule report_subject:
     input:
         template=TEMPLATE,
@@ -49,19 +40,19 @@ rule report_subject:
         tensor=f"{TENSORS}/{{session}}.safetensors",
     output:
         page=f"{REPORT}/sessions/{{session}}.html",
-    params:
-        **step("report", "subject", session=lambda wildcards: wildcards.session, advice=ADVICE, demo=DEMO),
     log:
         log_of("report_subject", "{session}"),
     benchmark:
         benchmark_of("report_subject", "{session}")
-    threads: 1
     retries: 2
+    conda:
+        CONDA
+    threads: 1
     resources:
         mem_mb=memory(1500, 8, "func"),
         runtime=30,
-    conda:
-        CONDA
+    params:
+        **step("report", "subject", session=lambda wildcards: wildcards.session, advice=ADVICE, demo=DEMO),
     shell:
         RUN
 
@@ -72,18 +63,18 @@ rule report_cohort:
         _tensors=[f"{TENSORS}/{key}.safetensors" for key in BY_KEY],
     output:
         page=f"{REPORT}/cohort.html",
-    params:
-        **step("report", "cohort", tensors=TENSORS, advice=ADVICE, demo=DEMO),
     log:
         log_of("report_cohort", "cohort"),
     benchmark:
         benchmark_of("report_cohort", "cohort")
+    conda:
+        CONDA
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        CONDA
+    params:
+        **step("report", "cohort", tensors=lambda wildcards: TENSORS, advice=ADVICE, demo=DEMO),
     shell:
         RUN
 
@@ -94,18 +85,18 @@ rule report_result:
         predictions=[f"{EVALUATION}/{name}/predictions.tsv" for name in EXPERIMENTS],
     output:
         page=f"{REPORT}/result.html",
-    params:
-        **step("report", "result", demo=DEMO),
     log:
         log_of("report_result", "result"),
     benchmark:
         benchmark_of("report_result", "result")
+    conda:
+        CONDA
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        CONDA
+    params:
+        **step("report", "result", demo=DEMO),
     shell:
         RUN
 
@@ -118,18 +109,20 @@ rule report_index:
         _subjects=PAGES,
     output:
         page=f"{REPORT}/index.html",
-    params:
-        **step("report", "index", subjects=f"{REPORT}/sessions", reason=REASON, advice=ADVICE, demo=DEMO),
     log:
         log_of("report_index", "index"),
     benchmark:
         benchmark_of("report_index", "index")
+    conda:
+        CONDA
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        CONDA
+    params:
+        **step(
+            "report", "index", subjects=lambda wildcards: f"{REPORT}/sessions", reason=REASON, advice=ADVICE, demo=DEMO
+        ),
     shell:
         RUN
 

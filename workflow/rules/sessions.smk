@@ -1,0 +1,241 @@
+# The dataset as the rules see it: who has which images, and which files a job needs. No rules here.
+#
+# The index is made while the main process reads the Snakefile, so that the first dry-run already shows every job. Jobs
+# on a cluster read the Snakefile again and take the tables.
+from collections import defaultdict
+
+DWI_MAPS = ("fa", "md", "ad", "rd")
+
+
+def index_settings():
+    own = dict(SETTINGS["bids"]["index"])
+    clinical, select = SETTINGS["clinical"], SETTINGS["func"]["select"]
+    demo = demo_columns() if DEMO and not clinical["columns"] else {}
+    return own | dict(
+        only_sessions=own.pop("sessions"),
+        task=select["task"],
+        run=select["run"],
+        label=SETTINGS["label"],
+        tables=clinical["tables"],
+        columns=clinical["columns"] or demo.get("columns"),
+        serum=clinical["serum"] or demo.get("serum"),
+        site_column=SETTINGS["site_column"] or demo.get("site_column"),
+        group_column=SETTINGS["group_column"],
+    )
+
+
+def write_demo_plan():
+    """Write the demo's tables, and the list of its images before they exist."""
+    from neuromoe.simulate._plan import images, plan, write_tables
+
+    cohort = SETTINGS["simulate"]["cohort"]
+    shares = {name: cohort[name] for name in ("corrupted_rate", "missing_rate")}
+    people = plan(cohort["sessions"], SETTINGS["seed"], cohort["size"], **shares)
+    write_tables(Path(BIDS), people)
+    rows = [planned_image(image) for person in people for image in images(person)]
+    write_table(f"{BIDS}/derivatives/truth/images.tsv", rows, list(rows[0]))
+
+
+def planned_image(image):
+    stem = image.path.removesuffix(".nii.gz")
+    shape = [*image.shape] + ([image.volumes] if image.volumes > 1 else [])
+    return dict(
+        path=image.path,
+        modality=image.modality,
+        sidecars=f"{stem}.json",
+        bval=f"{stem}.bval" if image.modality == "dwi" else None,
+        bvec=f"{stem}.bvec" if image.modality == "dwi" else None,
+        shape="x".join(map(str, shape)),
+        voxel_mm="x".join([str(image.voxel_mm)] * 3),
+        volumes=image.volumes,
+        repetition_time_s=image.repetition_time_s if image.modality == "func" else None,
+    )
+
+
+def demo_columns():
+    """Return the demo's clinical features, as the user would name those of a dataset."""
+    from neuromoe.simulate._clinical import CLINICAL, SERUM
+
+    serum = [feature.name for feature in SERUM]
+    numeric = ["age", *(feature.name for feature in CLINICAL), *serum]
+    columns = {"sex": "categorical", **dict.fromkeys(numeric, "numeric")}
+    return dict(columns=columns, serum=serum, site_column="site")
+
+
+def demo_patterns():
+    """Group the demo's people by the modalities that they have: a rule names all its files."""
+    from neuromoe.simulate._plan import plan
+
+    cohort = SETTINGS["simulate"]["cohort"]
+    shares = {name: cohort[name] for name in ("corrupted_rate", "missing_rate")}
+    found = {}
+    for person in plan(cohort["sessions"], SETTINGS["seed"], cohort["size"], **shares):
+        files = person.files()
+        people, _ = found.setdefault("_".join(files), ([], []))
+        people.append(person.participant_id)
+        found["_".join(files)][1][:] = [
+            f"{BIDS}/{path}".replace(person.participant_id, "{participant}")
+            for paths in files.values()
+            for path in paths
+        ]
+    return found
+
+
+if workflow.is_main_process or not Path(INDEX["sessions"]).is_file():
+    from neuromoe.bids.index import index
+
+    try:
+        if DEMO:
+            write_demo_plan()
+        settings = {k: v for k, v in index_settings().items() if k != "sessions"}
+        index(
+            bids_dir=Path(BIDS),
+            planned=PLANNED and Path(PLANNED),
+            **{name: Path(path) for name, path in INDEX.items()},
+            **settings,
+        )
+    except InputError as err:
+        stop(err)
+
+
+class Session:
+    """One session: its images by modality, as rows of the manifest."""
+
+    def __init__(self, participant_id, session_id):
+        self.participant_id = participant_id
+        parts = [participant_id] + ([session_id] if session_id != MISSING else [])
+        self.key, self.folder = "_".join(parts), "/".join(parts)
+        self.rows = defaultdict(list)
+
+    def images(self, modality):
+        return self.rows[modality]
+
+    def name(self, modality):
+        """Return the beginning of the derivatives' names: what the merged images have in common."""
+        names = [Path(row["path"]).name.split("_") for row in self.images(modality)]
+        dropped = ("run-", "dir-", "acq-") if len(names) > 1 else ()
+        return "_".join(part for part in names[0][:-1] if not part.startswith(dropped)) if names else None
+
+    def derivative(self, modality, ending):
+        name = self.name(modality)
+        return f"{DERIVATIVES}/{self.folder}/{modality}/{name}_{ending}" if name else []
+
+
+def read_sessions():
+    sessions = {}
+    for row in read_table(INDEX["sessions"]):
+        session = Session(row["participant_id"], row["session_id"])
+        sessions[session.folder] = session
+    for row in read_table(INDEX["manifest"]):
+        if row["used"] == "true":
+            session = Session(row["participant_id"], row["session_id"])
+            sessions[session.folder].rows[row["modality"]].append(row)
+    return sessions
+
+
+SESSIONS = read_sessions()
+BY_KEY = {session.key: session for session in SESSIONS.values()}
+BY_PARTICIPANT = defaultdict(list)
+for session in SESSIONS.values():
+    BY_PARTICIPANT[session.participant_id].append(session)
+
+
+def session_of(wildcards):
+    """Return the session that a job's wildcards name, by folder or by key."""
+    found = SESSIONS.get(wildcards.folder) if hasattr(wildcards, "folder") else BY_KEY.get(wildcards.session)
+    if found is None:
+        asked = getattr(wildcards, "folder", None) or wildcards.session
+        raise InputError(
+            expected="a session of the dataset",
+            found=asked,
+            where=INDEX["sessions"],
+            fix="see the index for their names",
+        )
+    return found
+
+
+def raw(modality, column="path"):
+    """Return a function that gives the raw files of a job's session."""
+
+    def files(wildcards):
+        rows = session_of(wildcards).images(modality)
+        paths = [path for row in rows if row[column] != MISSING for path in row[column].split()]
+        return [f"{BIDS}/{path}" for path in dict.fromkeys(paths)]
+
+    return files
+
+
+def anatomy(wildcards):
+    """Return the session whose T1w a job's session uses: its own, or another of the same person; or None."""
+    session = session_of(wildcards)
+    candidates = [session, *BY_PARTICIPANT[session.participant_id]]
+    return next((candidate for candidate in candidates if candidate.images("anat")), None)
+
+
+def from_anatomy(ending):
+    """Return a function that gives a T1w derivative of a job's person, or nothing where there is no T1w."""
+
+    def file(wildcards):
+        session = anatomy(wildcards)
+        return session.derivative("anat", ending) if session else []
+
+    return file
+
+
+def transform_from(reference, modality):
+    """Return a function that names the transform to T1w, or to the template where the person has no T1w."""
+
+    def path(wildcards):
+        to = "T1w_mode-image_xfm.txt" if anatomy(wildcards) else f"{SPACE}_mode-image_xfm.h5"
+        return session_of(wildcards).derivative(modality, f"from-{reference}_to-{to}")
+
+    return path
+
+
+def repetition_time_s(wildcards):
+    """Return the BOLD run's repetition time as the index found it."""
+    (image,) = session_of(wildcards).images("func")
+    return float(image["repetition_time_s"])
+
+
+# The file of each channel, as its step names it.
+CHANNEL_FILES = {
+    "T1w": f"space-{SPACE}_desc-preproc_T1w.nii.gz",
+    "GM": f"space-{SPACE}_label-GM_probseg.nii.gz",
+    "WM": f"space-{SPACE}_label-WM_probseg.nii.gz",
+    "CSF": f"space-{SPACE}_label-CSF_probseg.nii.gz",
+    "logjacobian": f"space-{SPACE}_stat-logjacobian_T1map.nii.gz",
+    **{name: f"space-{SPACE}_param-{name}_dwimap.nii.gz" for name in DWI_MAPS},
+    **{name: f"space-{SPACE}_stat-{name}_boldmap.nii.gz" for name in ("alff", "falff", "reho", "seed")},
+}
+STEPS = {"anat": ("extract", "normalize"), "dwi": ("correct", "normalize"), "func": ("correct", "normalize")}
+
+
+def channels(modality):
+    def files(wildcards):
+        names = SETTINGS["tensors"]["pack"][f"{modality}_channels"]
+        return derivatives(wildcards, modality, [CHANNEL_FILES[name] for name in names])
+
+    return files
+
+
+def qualities(modality):
+    def files(wildcards):
+        return derivatives(wildcards, modality, [f"desc-{name}_quality.json" for name in STEPS[modality]])
+
+    return files
+
+
+def derivatives(wildcards, modality, endings):
+    """Return derivatives of a job's session, or nothing where it lacks the modality."""
+    session = session_of(wildcards)
+    return [session.derivative(modality, ending) for ending in endings] if session.images(modality) else []
+
+
+def page_image(modality, ending):
+    """Return a function that gives one derivative of a job's session, or nothing."""
+
+    def file(wildcards):
+        return session_of(wildcards).derivative(modality, ending)
+
+    return file
