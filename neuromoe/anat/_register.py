@@ -8,14 +8,17 @@ from neuromoe.core.geometry import map_points, resample, sample
 from neuromoe.core.greedy import greedy_affine, greedy_deformable
 from neuromoe.core.images import Image
 from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain
+from neuromoe.core.transforms import Affine, Chain, Displacement
+
+
+MARGIN_MM, TAPER_MM = 16.0, 10.0
 
 
 def brain_image(head: Image, mask: Image) -> Image:
-    """Cut the brain out, with a margin of 10 mm of zeros."""
+    """Cut the brain out, with a margin of zeros."""
     inside = mask.data > 0.5
     low, high = (np.array(edge) for edge in zip(*((i.min(), i.max() + 1) for i in np.nonzero(inside)), strict=True))
-    margin = np.ceil(10 / head.voxel_mm).astype(int)
+    margin = np.ceil(MARGIN_MM / head.voxel_mm).astype(int)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     widths = [(int(m), int(m)) for m in margin]
     affine = head.affine.copy()
@@ -46,12 +49,26 @@ def register(
     chain, inverse : tuple of transforms
         Template to T1w world points, and back.
     """
-    target = template.brain
+    target = brain_image(template.head, template.mask)
     fixed = target if target.voxel_mm.min() >= voxel_mm else at_voxel_mm(target, voxel_mm)
     moving = at_voxel_mm(brain, max(voxel_mm, float(brain.voxel_mm.min())))
     start = Affine(_centers_on_each_other(fixed, moving))
-    affine = greedy_affine(fixed, moving, initial=start, iterations="60x40x10", seed=seed)
-    return greedy_deformable(fixed, moving, initial=affine, iterations=iterations, seed=seed)
+    affine = greedy_affine(fixed, moving, initial=start, iterations="60x40x0", seed=seed)
+    chain, inverse = greedy_deformable(fixed, moving, initial=affine, iterations=iterations, seed=seed)
+    return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
+
+
+def _tapered(transform: Affine | Displacement) -> Affine | Displacement:
+    """Let a displacement fade to zero at the edge of its grid, as it is zero beyond."""
+    if isinstance(transform, Affine):
+        return transform
+    weight = np.ones(transform.field.shape[:3], np.float32)
+    voxel_mm = np.sqrt((transform.affine[:3, :3] ** 2).sum(axis=0))
+    for axis, size in enumerate(weight.shape):
+        to_edge_mm = np.minimum(np.arange(size), np.arange(size)[::-1]) * voxel_mm[axis]
+        fade = np.clip(to_edge_mm / TAPER_MM, 0, 1).astype(np.float32)
+        weight *= fade.reshape([-1 if a == axis else 1 for a in range(3)])
+    return Displacement(transform.field * weight[..., None], transform.affine)
 
 
 def _centers_on_each_other(fixed: Image, moving: Image) -> NDArray:

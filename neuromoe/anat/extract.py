@@ -19,7 +19,7 @@ def extract(
     wm: Path,
     csf: Path,
     quality: Path,
-    registration_mm: float = 2.0,
+    registration_mm: float = 4.0,
     segmentation_mm: float = 1.25,
     bias_shrink_factor: int = 4,
     seed: int = 0,
@@ -40,12 +40,12 @@ def extract(
         Probabilities of the tissues.
     quality : path
         Quality numbers and the verdict on the mask.
-    registration_mm : float, default=2.0
+    registration_mm : float, default=4.0
         Voxels of the registration that brings the template's mask, mm.
     segmentation_mm : float, default=1.25
         A finer image is segmented on cubic voxels of this edge, mm.
     bias_shrink_factor : int, default=4
-        N4's subsampling of a copy of `registration_mm`.
+        N4's subsampling of a copy of the head on 2 mm voxels.
     seed : int, default=0
         Of the registration.
 
@@ -63,7 +63,7 @@ def extract(
     raw = load_image(t1w, ndim=3)
     check_content(raw, t1w)
     print("bias field", flush=True)
-    head = correct_bias(raw, voxel_mm=registration_mm, shrink_factor=bias_shrink_factor)
+    head = correct_bias(raw, shrink_factor=bias_shrink_factor)
     print("brain mask", flush=True)
     brain = find_brain(head, Template.load(template), voxel_mm=registration_mm, seed=seed)
     verdict, reasons = judge(brain, head)

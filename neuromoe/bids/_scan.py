@@ -74,6 +74,7 @@ def parse_name(filename: str) -> Name:
 
 def scan(bids_dir: Path) -> list[Found]:
     """Find every T1w, dwi and bold image of a dataset, in the order of their names."""
+    _names.cache_clear()
     return sorted(_images(bids_dir), key=lambda image: image.path)
 
 

@@ -90,7 +90,7 @@ def interpolate(volume: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _window(offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Cubic B-spline at offset - 1, offset, 1 - offset, 2 - offset bins from the four bins around (offset in 0..1).
+    # Cubic B-spline of the four bins around, for a value `offset` (0 to 1) above the second of them.
     t = offset
     values = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
     slopes = np.stack([-((1 - t) ** 2), 3 * t**2 - 4 * t, -3 * t**2 + 2 * t + 1, t**2]) / 2

@@ -1,11 +1,11 @@
 """Linear registration of an echo-planar image to an anatomical one, from several starts.
 
-One start is a trap: headers are wrong now and then, and centres of mass lie off where the neck is long or the slab
-thin. Every start is scored by the same measure on the same points, the best is refined, and which it was is recorded.
+One start is a trap: headers are wrong now and then, and centres of mass lie off where the neck is long or the
+slab thin. Every start is scored by the same measure, the best is refined, and which it was is recorded.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ _ARM_MM = 60.0
 _SHIFTS_MM, _TURNS_RAD = 10.0, 0.2
 _LEAST_OVERLAP = 0.3
 _RIM_MM = 8.0
+# Distance of the points and smoothing (standard deviation), coarse to fine.
+_SCALES_MM = ((8.0, 4.0), (5.0, 2.0), (3.5, 1.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +59,12 @@ def coregister(
     seed: int = 0,
     max_shift_mm: float = 30.0,
     search: bool = True,
+    scales: int = 3,
 ) -> Coregistration:
     """Lay an image of another contrast onto an anatomical one.
 
-    Mutual information, at points drawn in the fixed mask and a rim around it, is climbed from the header's own
-    position, from the masks' centres laid on each other, and from small shifts and turns around both.
+    Mutual information, at points drawn in the fixed mask and a rim around it, is climbed from the header's
+    own position, from the masks' centres laid on each other, and from small shifts and turns around both.
 
     Parameters
     ----------
@@ -78,7 +81,9 @@ def coregister(
     max_shift_mm : float, default=30
         The farthest that the brain's centre may move from its start along one axis.
     search : bool, default=True
-        False starts from the header alone: for images of one scan, which lie near each other.
+        False starts from the header alone: for volumes of one scan, which lie near each other.
+    scales : int, default=3
+        2 leaves out the finest, which costs most and which alone uses more than 6 degrees of freedom.
 
     Returns
     -------
@@ -86,7 +91,8 @@ def coregister(
 
     References
     ----------
-    Mattes D et al. 2003, doi:10.1109/TMI.2003.809072; Jenkinson M et al. 2002, doi:10.1006/nimg.2002.1132 (starts).
+    Mattes D et al. 2003, doi:10.1109/TMI.2003.809072 (the measure); Jenkinson M et al. 2002,
+    doi:10.1006/nimg.2002.1132 (several starts).
     """
     if dof not in (6, 9, 12):
         raise ValueError(f"dof is 6, 9 or 12, not {dof}")
@@ -96,9 +102,8 @@ def coregister(
     moving_brain = moving_mask if moving_mask is not None else moving.like(moving.data > moving.data.mean())
     moving_brain = _thin(moving_brain, 3.0)
     starts = _starts(_center_mm(moving_brain) - center, center) if search else {"header": np.eye(4)}
-    levels = _levels(moving, moving_brain, fixed, fixed_brain, seed)
-    search = _Search(center, dof, max_shift_mm)
-    return search.run(levels, starts)
+    levels = _levels(moving, moving_brain, fixed, fixed_brain, _SCALES_MM[:scales], seed)
+    return _Search(center, dof, max_shift_mm).run(levels, starts)
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,23 @@ class _Level:
     volume: NDArray
     affine: NDArray
     entropy: float
+    spacing_mm: float
 
     def score(self, matrix: NDArray) -> tuple[float, NDArray, float]:
         information, gradient, overlap = mutual_information(matrix, self.sample, self.volume, self.affine)
         return information / self.entropy, gradient / self.entropy, overlap
+
+    def held(self, matrix: NDArray) -> "_Level":
+        # The points well inside the moving field of view here, so that a climb cannot gain by pushing
+        # points out.
+        voxels = apply_affine(np.linalg.inv(self.affine) @ matrix, self.sample.points)
+        margin = self.spacing_mm / np.linalg.norm(self.affine[:3, :3], axis=0)
+        keep = ((voxels >= margin) & (voxels <= np.array(self.volume.shape) - 1 - margin)).all(axis=1)
+        if keep.mean() < _LEAST_OVERLAP:
+            return self
+        return replace(
+            self, sample=replace(self.sample, points=self.sample.points[keep], bins=self.sample.bins[keep])
+        )
 
 
 @dataclass(frozen=True)
@@ -120,43 +138,56 @@ class _Search:
     max_shift_mm: float
 
     def run(self, levels: list[_Level], starts: dict[str, NDArray]) -> Coregistration:
-        coarse, middle, fine = levels
+        coarse, middle, fine = levels[0], levels[1], levels[-1]
         first = {name: coarse.score(matrix) for name, matrix in starts.items()}
         usable = [name for name, (_, _, overlap) in first.items() if overlap >= _LEAST_OVERLAP]
         best = sorted(usable or first, key=lambda name: -first[name][0])
         kept = list(dict.fromkeys([name for name in ("header", "centers") if name in best] + best[:8]))
-        climbed = {name: self.climb(coarse, starts[name], 6, 40) for name in kept}
-        climbed = {name: self.climb(middle, m, 6, 40) for name, m in self.distinct(coarse, climbed, 4).items()}
-        scores = {name: middle.score(matrix)[0] for name, matrix in climbed.items()}
+        climbed = {name: self.climb(coarse, starts[name], np.zeros(6), 40) for name in kept}
+        few = self.distinct(coarse, starts, climbed, 4)
+        climbed = {name: self.climb(middle, starts[name], climbed[name], 40) for name in few}
+        scores = {name: middle.score(self.place(starts[name], found))[0] for name, found in climbed.items()}
         start = max(scores, key=lambda name: scores[name])
-        matrix = self.climb(fine, climbed[start], self.dof, 60)
+        parameters = climbed[start]
+        if len(levels) > 2:
+            wider = np.concatenate([parameters, np.zeros(self.dof - 6)])
+            parameters = self.climb(fine, starts[start], wider, 60)
+        matrix = self.place(starts[start], parameters)
         score, _, overlap = fine.score(matrix)
         return Coregistration(matrix, score, start, scores, overlap)
 
-    def climb(self, level: _Level, start: NDArray, dof: int, iterations: int) -> NDArray:
+    def place(self, start: NDArray, parameters: NDArray) -> NDArray:
+        return start @ _matrix(parameters, self.center)
+
+    def climb(self, level: _Level, start: NDArray, parameters: NDArray, iterations: int) -> NDArray:
         from scipy.optimize import minimize
 
+        level = level.held(self.place(start, parameters))
+
         def cost(parameters: NDArray) -> tuple[float, NDArray]:
-            score, gradient, _ = level.score(start @ _matrix(parameters, self.center))
+            score, gradient, _ = level.score(self.place(start, parameters))
             return -score, -_chain_rule(gradient, start, parameters, self.center)
 
-        limits = [self.max_shift_mm] * 3 + [0.6 * _ARM_MM] * 3 + [0.2 * _ARM_MM] * (dof - 6)
+        limits = [self.max_shift_mm] * 3 + [0.6 * _ARM_MM] * 3 + [0.2 * _ARM_MM] * (len(parameters) - 6)
         found = minimize(
-            cost, np.zeros(dof), jac=True, method="L-BFGS-B", bounds=[(-limit, limit) for limit in limits],
+            cost, parameters, jac=True, method="L-BFGS-B", bounds=[(-limit, limit) for limit in limits],
             options={"maxiter": iterations, "ftol": 1e-7, "gtol": 1e-6},
         )  # fmt: skip
-        return start @ _matrix(found.x, self.center)
+        return found.x
 
-    def distinct(self, level: _Level, matrices: dict[str, NDArray], count: int) -> dict[str, NDArray]:
+    def distinct(
+        self, level: _Level, starts: dict[str, NDArray], climbed: dict[str, NDArray], count: int
+    ) -> list[str]:
         # The best that differ: starts which met at one place need no further look each.
         corners = self.center + _ARM_MM * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+        places = {name: self.place(starts[name], found) for name, found in climbed.items()}
         kept: dict[str, NDArray] = {}
-        for name in sorted(matrices, key=lambda name: -level.score(matrices[name])[0]):
-            moved = apply_affine(matrices[name], corners)
-            apart = [np.linalg.norm(apply_affine(other, corners) - moved, axis=1).max() for other in kept.values()]
+        for name in sorted(places, key=lambda name: -level.score(places[name])[0]):
+            moved = apply_affine(places[name], corners)
+            apart = [np.linalg.norm(other - moved, axis=1).max() for other in kept.values()]
             if len(kept) < count and min(apart, default=np.inf) > 2.0:
-                kept[name] = matrices[name]
-        return kept
+                kept[name] = moved
+        return list(kept)
 
 
 def _matrix(parameters: NDArray, center: NDArray) -> NDArray:
@@ -203,25 +234,29 @@ def _center_mm(mask: Image) -> NDArray:
     return apply_affine(mask.affine, middle)
 
 
-def _levels(moving: Image, moving_brain: Image, fixed: Image, fixed_brain: Image, seed: int) -> list[_Level]:
+def _levels(
+    moving: Image, moving_brain: Image, fixed: Image, fixed_brain: Image, scales_mm: tuple, seed: int
+) -> list[_Level]:
     rng = np.random.default_rng(seed)
     fixed, moving = _thin(fixed, 1.5), _thin(moving, 1.5)
     low, high = _range(moving, moving_brain)
     levels = []
-    for spacing_mm, sigma_mm in ((8.0, 4.0), (5.0, 2.5), (3.5, 1.5)):
+    for spacing_mm, sigma_mm in scales_mm:
         points = _points(fixed_brain, fixed, spacing_mm, rng)
         values = _values_at(_smooth(fixed, sigma_mm), points)
         edges = np.quantile(values, [0.005, 0.995])
-        bins = np.rint(bin_intensities(values, *edges, _BINS)).astype(np.intp)
+        bins = np.rint(bin_intensities(values, edges[0], edges[1], _BINS)).astype(np.intp)
         volume = bin_intensities(_smooth(moving, sigma_mm).data, low, high, _BINS)
         share = np.bincount(bins, minlength=_BINS) / max(len(bins), 1)
         entropy = float(-(share[share > 0] * np.log(share[share > 0])).sum())
-        levels.append(_Level(Sample(points, bins, _BINS), volume, moving.affine, max(entropy, 1e-6)))
+        levels.append(
+            _Level(Sample(points, bins, _BINS), volume, moving.affine, max(entropy, 1e-6), spacing_mm)
+        )
     return levels
 
 
 def _thin(image: Image, target_mm: float) -> Image:
-    # Means of whole blocks: the T1w is finer than the measure needs, and smoothing it would cost more than the search.
+    # Means of whole blocks: the T1w is finer than needed, and smoothing it would cost more than the search.
     factors = np.maximum((target_mm / image.voxel_mm + 1e-3).astype(int), 1)
     shape = np.maximum(np.array(image.data.shape) // factors, 1)
     data = image.data[tuple(slice(0, n * f) for n, f in zip(shape, factors, strict=True))]
@@ -244,8 +279,8 @@ def _range(image: Image, mask: Image) -> tuple[float, float]:
 
 
 def _points(mask: Image, image: Image, spacing_mm: float, rng: np.random.Generator) -> NDArray:
-    # Jittered, because points that fall on voxels of the moving image favour that position. Only where the image was
-    # seen: taking what lies beyond a cut field of view for background pulls the result by a millimetre.
+    # Jittered, because points that fall on voxels of the moving image favour that position. Only where the
+    # image was seen: what lies beyond a cut field of view is no background.
     inside = apply_affine(mask.affine, np.argwhere(mask.data > 0.5)) if mask.data.any() else mask.grid.world()
     low, high = inside.min(axis=0) - _RIM_MM, inside.max(axis=0) + _RIM_MM
     axes = [np.arange(a, b + spacing_mm, spacing_mm) for a, b in zip(low, high, strict=True)]

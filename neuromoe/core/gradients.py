@@ -7,6 +7,7 @@ right-handed (a positive determinant). Read carelessly after a reorientation, th
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def fsl_to_world(bvecs: NDArray, affine: NDArray) -> NDArray:
 
 
 def world_to_fsl(directions: NDArray, affine: NDArray) -> NDArray:
-    """Turn RAS+ world directions into FSL's convention for an image with this affine; see :func:`fsl_to_world`."""
+    """Turn RAS+ world directions into FSL's convention; the inverse of :func:`fsl_to_world`."""
     return np.asarray(directions, float) @ _fsl_axes(affine) + 0.0
 
 
@@ -127,6 +128,14 @@ def _fsl_axes(affine: NDArray) -> NDArray:
     axes = left @ right
     handed = -1.0 if np.linalg.det(axes) > 0 else 1.0
     return axes @ np.diag([handed, 1.0, 1.0])
+
+
+def stored_affine(image: Path | str) -> NDArray:
+    """Read an image's voxel to world matrix (4, 4) as its file has it, which the table follows."""
+    import nibabel as nib
+    from nibabel.spatialimages import SpatialImage
+
+    return np.asarray(cast(SpatialImage, nib.load(image)).affine, float)
 
 
 def read_gradients(bval: Path | str, bvec: Path | str, affine: NDArray, volumes: int) -> Gradients:
@@ -144,8 +153,8 @@ def read_gradients(bval: Path | str, bvec: Path | str, affine: NDArray, volumes:
     Raises
     ------
     InputError
-        Counts that differ, entries that are no numbers, b-values in other units, no b=0 volume, or directions that are
-        missing or not of unit length.
+        Counts that differ, entries that are no numbers, b-values in other units, no b=0 volume, or directions
+        that are missing or not of unit length.
     """
     bvals = _numbers(bval).ravel()
     if len(bvals) != volumes:
@@ -169,7 +178,10 @@ def write_gradients(bval: Path | str, bvec: Path | str, gradients: Gradients, af
 
 def _numbers(path: Path | str) -> NDArray:
     try:
-        rows = [[float(word) for word in line.replace(",", " ").split()] for line in Path(path).read_text().splitlines()]
+        rows = [
+            [float(word) for word in line.replace(",", " ").split()]
+            for line in Path(path).read_text().splitlines()
+        ]
     except (OSError, ValueError) as err:
         raise InputError(
             expected="a text file of numbers", found=str(err), where=path, fix="convert the series again"
@@ -188,7 +200,10 @@ def _numbers(path: Path | str) -> NDArray:
 def _check_bvals(bvals: NDArray, path: Path | str) -> None:
     if not np.isfinite(bvals).all() or bvals.min() < 0:
         raise InputError(
-            expected="b-values of zero and above", found=f"{bvals[~(bvals >= 0)]}", where=path, fix="correct them"
+            expected="b-values of zero and above",
+            found=f"{bvals[~(bvals >= 0)]}",
+            where=path,
+            fix="correct them",
         )
     largest = bvals.max()
     if 0 < largest < 20 or largest > 100_000:
@@ -210,7 +225,8 @@ def _three_columns(vectors: NDArray, volumes: int, path: Path | str) -> tuple[ND
     if vectors.shape == (volumes, 3):
         return vectors, [f"{Path(path).name} has its vectors as rows; BIDS wants three rows"]
     raise InputError(
-        expected=f"3 rows of {volumes} numbers", found=f"{vectors.shape[0]} rows of {vectors.shape[1]}", where=path,
+        expected=f"3 rows of {volumes} numbers",
+        found=f"{vectors.shape[0]} rows of {vectors.shape[1]}", where=path,
         fix="convert the series again, or drop the volumes that the table does not cover",
     )  # fmt: skip
 

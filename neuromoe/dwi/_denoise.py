@@ -21,8 +21,8 @@ def denoise(series: NDArray, mask: NDArray, *, radius: int = 2) -> tuple[NDArray
     mask : bool array (X, Y, Z)
         Where patches are centred.
     radius : int, default=2
-        Half the edge of a patch, voxels; grown where a patch would have fewer voxels than there are volumes, shrunk
-        where the image is thinner than a patch.
+        Half the edge of a patch, voxels; grown where a patch would have fewer voxels than there are
+        volumes, shrunk where the image is thinner than a patch.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def denoise(series: NDArray, mask: NDArray, *, radius: int = 2) -> tuple[NDArray
     """
     series = np.asarray(series, np.float32)
     reach = _reach(series.shape, radius)
-    offsets = np.indices(2 * reach + 1).reshape(3, -1).T - reach
+    offsets = np.indices(tuple(2 * reach + 1)).reshape(3, -1).T - reach
     inside = np.zeros(mask.shape, bool)
     core = tuple(slice(r, n - r) for r, n in zip(reach, mask.shape, strict=True))
     inside[core] = mask[core]

@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.coregister import coregister
-from neuromoe.core.geometry import apply_affine, rigid_matrix, rigid_parameters
+from neuromoe.core.geometry import rigid_parameters
 from neuromoe.core.gradients import Gradients
 from neuromoe.core.images import Image
 from neuromoe.core.motion import estimate_motion, mean_of_aligned
 
 _HEAD_RADIUS_MM = 50.0
-_NEIGHBORS = 6
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,6 @@ class MotionSettings:
         Variance of the noise over that of the signal between directions.
     smoothing_mm : float, default=2
         FWHM of the smoothing under which a volume is compared with its prediction.
-    bridge_min_mm : float, default=2
-        Smallest common offset between the weighted and the b=0 volumes that is believed.
     seed : int, default=0
         Seed of the registration of the weighted to the unweighted volumes.
     """
@@ -39,7 +36,6 @@ class MotionSettings:
     reach_rad: float = 1.2
     noise: float = 0.2
     smoothing_mm: float = 2.0
-    bridge_min_mm: float = 2.0
     seed: int = 0
 
 
@@ -48,9 +44,10 @@ def estimate_dwi_motion(
 ) -> NDArray:
     """Estimate one rigid matrix per volume.
 
-    The unweighted volumes go to their mean. Each weighted one goes there by mutual information, then to the signal
-    that the others of its shell predict for its direction, so that contrast which differs between directions is not
-    taken for motion.
+    The unweighted volumes go to their mean. Each weighted one goes there by mutual information, then to
+    the signal that the others of its shell predict for its direction, so that contrast which differs
+    between directions is not taken for motion; last, their mean goes to the b=0 mean again, at the finest
+    scale.
 
     Parameters
     ----------
@@ -76,7 +73,8 @@ def estimate_dwi_motion(
         found = _to_anchor(series[..., shell], anchor, settings)
         if len(shell) >= 6:
             found = _refine(series[..., shell], affine, gradients[shell], found, settings)
-        motion[shell] = found @ _trusted_bridge(found, motion, shell, b0, anchor, settings)
+        mean = Image(mean_of_aligned(series[..., shell], affine, found), affine)
+        motion[shell] = found @ coregister(mean, anchor, seed=settings.seed, search=False).matrix
     return motion
 
 
@@ -84,30 +82,8 @@ def _to_anchor(volumes: NDArray, anchor: Image, settings: MotionSettings) -> NDA
     found = []
     for index in range(volumes.shape[3]):
         moving = Image(volumes[..., index], anchor.affine)
-        found.append(coregister(moving, anchor, seed=settings.seed, search=False).matrix)
+        found.append(coregister(moving, anchor, seed=settings.seed, search=False, scales=2).matrix)
     return np.stack(found)
-
-
-def _trusted_bridge(
-    found: NDArray, motion: NDArray, shell: NDArray, b0: NDArray, anchor: Image, settings: MotionSettings
-) -> NDArray:
-    # Mutual information lays all weighted volumes off the b=0 ones by a common millimetre or so, because their contrast
-    # differs. Heads move little between neighbours in time, so an offset as small as that is taken back.
-    wait = np.abs(shell[:, None] - b0).min(axis=1)
-    nearest = np.argsort(wait, kind="stable")[:_NEIGHBORS]
-    before = b0[np.abs(shell[nearest, None] - b0).argmin(axis=1)]
-    offset = _mean_rigid(np.linalg.inv(motion[before]) @ found[nearest], anchor.grid.center_mm)
-    moved = displacement_mm(offset[None], np.eye(4)[None], _head_points(anchor))
-    return np.linalg.inv(offset) if moved[0] < settings.bridge_min_mm else np.eye(4)
-
-
-def _mean_rigid(matrices: NDArray, center_mm: NDArray) -> NDArray:
-    parameters = np.stack([rigid_parameters(matrix, center_mm) for matrix in matrices])
-    return rigid_matrix(np.median(parameters, axis=0), center_mm)
-
-
-def _head_points(image: Image) -> NDArray:
-    return apply_affine(image.affine, np.argwhere(image.data > image.data.mean())[::97])
 
 
 def _refine(
@@ -117,7 +93,9 @@ def _refine(
         turned = gradients.rotated(np.linalg.inv(motion[:, :3, :3]))
         aligned = align(volumes, affine, motion)
         expected = predict_left_out(aligned, turned, settings.reach_rad, settings.noise)
-        motion = estimate_motion(volumes, affine, expected, initial=motion, smoothing_mm=(settings.smoothing_mm,))
+        motion = estimate_motion(
+            volumes, affine, expected, initial=motion, smoothing_mm=(settings.smoothing_mm,)
+        )
     return motion
 
 
@@ -130,8 +108,8 @@ def align(series: NDArray, affine: NDArray, motion: NDArray) -> NDArray:
 def leave_one_out_weights(directions: NDArray, reach_rad: float, noise: float) -> NDArray:
     """Weights that predict each direction's signal from the other directions of a shell.
 
-    A Gaussian process with a spherical covariance of the angle between the directions' axes, around the mean of the
-    other volumes.
+    A Gaussian process with a spherical covariance of the angle between the directions' axes, around the
+    mean of the other volumes.
 
     Parameters
     ----------
@@ -191,9 +169,3 @@ def framewise_displacement_mm(motion: NDArray, center_mm: NDArray) -> NDArray:
     parameters = np.stack([rigid_parameters(matrix, center_mm) for matrix in motion])
     parameters[:, 3:] *= _HEAD_RADIUS_MM
     return np.concatenate([[0.0], np.abs(np.diff(parameters, axis=0)).sum(axis=1)])
-
-
-def displacement_mm(motion: NDArray, truth: NDArray, points: NDArray) -> NDArray:
-    """Mean distance (V,) that two sets of matrices put between where they send the points (N, 3), mm."""
-    pairs = zip(motion, truth, strict=True)
-    return np.array([np.linalg.norm(apply_affine(a, points) - apply_affine(b, points), axis=1).mean() for a, b in pairs])

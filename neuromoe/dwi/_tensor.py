@@ -37,7 +37,7 @@ class Tensor:
 
 
 def fit_tensor(signals: NDArray, gradients: Gradients) -> Tensor:
-    """Fit log signals by ordinary, then by weighted least squares with the predicted signal squared as weight.
+    """Fit log signals by ordinary, then by weighted least squares; weights are squared predictions.
 
     Parameters
     ----------

@@ -1,0 +1,134 @@
+"""Clean a diffusion series: denoise, align, turn the gradients, find the brain."""
+
+from pathlib import Path
+
+import numpy as np
+
+from neuromoe.core.gradients import write_gradients
+from neuromoe.core.images import save_image
+from neuromoe.core.provenance import read_metadata, write_sidecar
+from neuromoe.core.quality import write_quality
+
+
+def correct(
+    *,
+    dwi: list[Path],
+    bval: list[Path],
+    bvec: list[Path],
+    sidecars: list[Path] | None = None,
+    preproc: Path,
+    preproc_bval: Path,
+    preproc_bvec: Path,
+    mask: Path,
+    quality: Path,
+    denoise: bool = True,
+    denoise_radius: int = 2,
+    motion_passes: int = 1,
+    motion_reach_rad: float = 1.2,
+    motion_noise: float = 0.2,
+    interpolation_order: int = 3,
+    fd_warn_mm: float = 2.0,
+    ndc_warn: float = 0.5,
+    outlier_slices_warn: int = 10,
+    mask_volume_ml: list[float] | None = None,
+    seed: int = 0,
+) -> None:
+    """Denoise and align the diffusion runs of a session and find the brain.
+
+    Runs are joined, denoised by Marchenko-Pastur PCA before anything is interpolated, aligned volume by
+    volume to their mean b=0 volume, and interpolated once; the gradient directions turn with the head.
+
+    Parameters
+    ----------
+    dwi : list of path
+        The session's images, in the order of acquisition.
+    bval, bvec : list of path
+        Their gradient tables, in the same order (FSL's convention, s/mm^2).
+    sidecars : list of path, optional
+        Their JSON files; used to tell runs of opposed phase encoding.
+    preproc : path
+        Output: the aligned series (X, Y, Z, V), RAS+, float32.
+    preproc_bval, preproc_bvec : path
+        Output: its gradient table.
+    mask : path
+        Output: brain mask.
+    quality : path
+        Output: quality numbers and verdict.
+    denoise : bool, default=True
+        Whether to denoise.
+    denoise_radius : int, default=2
+        Half the edge of a denoising patch, voxels.
+    motion_passes : int, default=1
+        Rounds of aligning each weighted volume to what the others predict for it.
+    motion_reach_rad : float, default=1.2
+        Angle beyond which two directions tell nothing about each other.
+    motion_noise : float, default=0.2
+        Variance of the noise over that of the signal between directions.
+    interpolation_order : int, default=3
+        Spline order of the one interpolation.
+    fd_warn_mm : float, default=2
+        Mean framewise displacement above which the verdict is `warn`.
+    ndc_warn : float, default=0.5
+        Neighbouring correlation below which the verdict is `warn`.
+    outlier_slices_warn : int, default=10
+        Slices with lost signal above which the verdict is `warn`.
+    mask_volume_ml : list of float, default=[600, 2200]
+        A mask outside these gives `fail`.
+    seed : int, default=0
+        Seed of the registration.
+
+    Raises
+    ------
+    InputError
+        The gradient table does not fit the image, or there is no signal.
+
+    References
+    ----------
+    Veraart J et al. 2016, doi:10.1016/j.neuroimage.2016.08.016; Leemans A, Jones DK 2009,
+    doi:10.1002/mrm.21890 (turning the gradients).
+    """
+    from neuromoe.dwi._checks import Limits, judge
+    from neuromoe.dwi._correction import Settings, correct_series
+    from neuromoe.dwi._motion import MotionSettings
+    from neuromoe.dwi._series import Series, read_runs
+
+    series = Series(read_runs(dwi, bval, bvec))
+    print(f"{len(dwi)} run(s), {len(series.gradients)} volumes of {series.grid.shape}", flush=True)
+    motion = MotionSettings(motion_passes, motion_reach_rad, motion_noise, seed=seed)
+    result = correct_series(series, Settings(denoise, denoise_radius, interpolation_order, motion))
+    low_ml, high_ml = mask_volume_ml or [600.0, 2200.0]
+    limits = Limits(fd_warn_mm, ndc_warn, outlier_slices_warn, low_ml, high_ml)
+    verdict, reasons = judge(result.numbers, limits, _opposed_phase(sidecars))
+    save_image(result.image, preproc)
+    write_gradients(preproc_bval, preproc_bvec, result.gradients, result.image.affine)
+    save_image(result.mask, mask, dtype=np.uint8)
+    parameters = {
+        "denoise": denoise,
+        "denoise_radius": denoise_radius,
+        "motion_passes": motion_passes,
+        "motion_reach_rad": motion_reach_rad,
+        "motion_noise": motion_noise,
+        "interpolation_order": interpolation_order,
+        "seed": seed,
+    }
+    write_sidecar(
+        preproc,
+        sources=[*dwi, *bval, *bvec],
+        parameters=parameters,
+        Notes=list(result.gradients.notes),
+        SkullStripped=False,
+    )
+    write_sidecar(mask, sources=[preproc], parameters=parameters, Type="Brain")
+    write_quality(quality, result.numbers, verdict, reasons)
+    print(
+        f"{verdict}: {', '.join(f'{name} {value:.3g}' for name, value in result.numbers.items())}", flush=True
+    )
+
+
+def _opposed_phase(sidecars: list[Path] | None) -> list[str]:
+    # Several values can only be met where several runs were joined; inheritance files repeat the same one.
+    found = [read_metadata([path]).get("PhaseEncodingDirection") for path in sidecars or ()]
+    values = {str(value) for value in found if value}
+    if len(values) < 2:
+        return []
+    return [f"runs of phase encoding {', '.join(sorted(values))} joined without susceptibility correction"]

@@ -1,0 +1,205 @@
+"""Fit the diffusion tensor and bring its maps onto the template."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.errors import InputError
+from neuromoe.core.gradients import read_gradients, stored_affine
+from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.provenance import write_sidecar
+from neuromoe.core.quality import write_quality
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import Affine, Chain, read_transform, write_transform
+
+_UNITS = {"fa": "arbitrary", "md": "mm^2/s", "ad": "mm^2/s", "rd": "mm^2/s"}
+
+
+def normalize(
+    *,
+    dwi: Path,
+    bval: Path,
+    bvec: Path,
+    mask: Path,
+    template: Path,
+    t1w: Path | None = None,
+    t1w_mask: Path | None = None,
+    t1w_to_template: Path | None = None,
+    fa: Path,
+    md: Path,
+    ad: Path,
+    rd: Path,
+    v1: Path,
+    fa_template: Path,
+    md_template: Path,
+    ad_template: Path,
+    rd_template: Path,
+    transform: Path,
+    quality: Path,
+    shell_tolerance: float = 0.05,
+    max_shift_mm: float = 30.0,
+    score_warn: float = 0.05,
+    overlap_warn: float = 0.8,
+    residual_warn: float = 0.1,
+    seed: int = 0,
+) -> None:
+    """Fit the tensor where the data lie, register to the T1w, and carry the maps to the template once.
+
+    Without a T1w the b=0 volume goes to the template directly, which is less exact: the sidecars and the
+    quality file say so.
+
+    Parameters
+    ----------
+    dwi, bval, bvec, mask : path
+        What the step `correct` wrote.
+    template : path
+        The prepared template's `template.json`.
+    t1w, t1w_mask, t1w_to_template : path, optional
+        T1w, brain mask, and the transform that resamples the T1w onto the template.
+    fa, md, ad, rd : path
+        Output: fractional anisotropy (0 to 1) and mean, axial, radial diffusivity (mm^2/s) on the dwi grid.
+    v1 : path
+        Output: main direction (X, Y, Z, 3) along the RAS+ world axes.
+    fa_template, md_template, ad_template, rd_template : path
+        Output: the same on the template's grid.
+    transform : path
+        Output: dwi to T1w (`.txt`), or without a T1w dwi to template (`.h5`).
+    quality : path
+        Output: quality numbers and verdict.
+    shell_tolerance : float, default=0.05
+        b-values within this share of a shell's median belong to it.
+    max_shift_mm : float, default=30
+        The farthest that registration to the T1w may move the brain from its start.
+    score_warn : float, default=0.05
+        Registration score below which the verdict is `warn`.
+    overlap_warn : float, default=0.8
+        Overlap (Dice) of the mask with the template's below which the verdict is `warn`.
+    residual_warn : float, default=0.1
+        Tensor residual, as a share of the b=0 signal, above which the verdict is `warn`.
+    seed : int, default=0
+        Seed of the registration.
+
+    Raises
+    ------
+    InputError
+        No shell determines a tensor, the mask is empty, or a T1w comes without its transform.
+
+    References
+    ----------
+    Basser PJ et al. 1994, doi:10.1006/jmrb.1994.1037 (the tensor); Chung S et al. 2006,
+    doi:10.1016/j.neuroimage.2006.07.001 (weighted least squares).
+    """
+    from neuromoe.dwi._normalization import carry, fit_maps, select_shell, unmask
+
+    series, brain = load_image(dwi, ndim=4), load_image(mask, ndim=3)
+    inside = _inside(series, brain, mask)
+    gradients = read_gradients(bval, bvec, stored_affine(dwi), series.data.shape[3])
+    chosen = select_shell(gradients, shell_tolerance, bval)
+    fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside)
+    maps = {name: unmask(getattr(fitted, name), inside) for name in _UNITS}
+    print(f"tensor fitted on {len(chosen)} volumes in {inside.sum()} voxels", flush=True)
+    target = Template.load(template)
+    b0 = series.like(series.data[..., gradients.is_b0].mean(axis=3))
+    parts = (t1w, t1w_mask, t1w_to_template)
+    chain, written, score = _way(b0, maps, brain, target, parts, max_shift_mm, seed)
+    carried = carry(maps, brain.like(inside), target.grid, chain)
+    numbers = {
+        "coregistration_score": score,
+        **_coverage(carried["mask"], b0, target, chain),
+        "tensor_residual": residual,
+        "fa_median": float(np.median(fitted.fa)),
+        "md_median_mm2_s": float(np.median(fitted.md)),
+        "volumes_used": float(len(chosen)),
+    }
+    reasons = _reasons(numbers, score_warn, overlap_warn, residual_warn, t1w is None)
+    write_transform(transform, written)
+    parameters = {"shell_tolerance": shell_tolerance, "max_shift_mm": max_shift_mm, "seed": seed}
+    sources = [path for path in (dwi, bval, bvec, mask, *parts) if path is not None]
+    for name, path in {"fa": fa, "md": md, "ad": ad, "rd": rd}.items():
+        save_image(series.like(maps[name]), path)
+        write_sidecar(path, sources=sources[:4], parameters=parameters, Units=_UNITS[name])
+    save_image(series.like(unmask(fitted.v1, inside)), v1)
+    write_sidecar(
+        v1, sources=sources[:4], parameters=parameters, Axes="RAS+ world: x right, y anterior, z superior"
+    )
+    extra = {"SpatialReference": target.label} | ({"T1w": "none, lower quality"} if t1w is None else {})
+    for name, path in {"fa": fa_template, "md": md_template, "ad": ad_template, "rd": rd_template}.items():
+        save_image(carried[name], path, target.grid.affine)
+        write_sidecar(path, sources=[*sources, transform], parameters=parameters, Units=_UNITS[name], **extra)
+    write_quality(quality, numbers, "warn" if reasons else "pass", reasons)
+    print(
+        "; ".join(reasons) or "pass", {name: round(value, 6) for name, value in numbers.items()}, flush=True
+    )
+
+
+def _inside(series: Image, brain: Image, path: Path) -> NDArray:
+    inside = brain.data > 0.5
+    if not series.grid.same_as(brain.grid) or not inside.any():
+        raise InputError(
+            expected=f"a mask that is not empty, on the series' grid {series.grid.shape}",
+            found=f"{int(inside.sum())} voxels on {brain.grid.shape}",
+            where=path, fix="look at the b=0 volume; rerun dwi_correct, or leave the image out",
+        )  # fmt: skip
+    return inside
+
+
+def _way(
+    b0: Image,
+    maps: dict[str, NDArray],
+    brain: Image,
+    target: Template,
+    parts: tuple[Path | None, Path | None, Path | None],
+    max_shift_mm: float,
+    seed: int,
+) -> tuple[Chain, Chain, float]:
+    # The chain from the template to the diffusion series, the part of it found here, and its score.
+    t1w, t1w_mask, t1w_to_template = parts
+    if t1w is None:
+        from neuromoe.dwi._normalization import to_template_without_t1w
+
+        chain, score = to_template_without_t1w(b0, maps, brain, target, seed)
+        return chain, chain, score
+    if t1w_mask is None or t1w_to_template is None:
+        raise InputError(
+            expected="a T1w with its brain mask and its transform to the template",
+            found="the T1w alone", where=t1w, fix="give t1w_mask and t1w_to_template, or leave t1w out",
+        )  # fmt: skip
+    from neuromoe.core.coregister import coregister
+
+    found = coregister(
+        b0,
+        load_image(t1w, ndim=3),
+        moving_mask=brain,
+        fixed_mask=load_image(t1w_mask, ndim=3),
+        seed=seed,
+        max_shift_mm=max_shift_mm,
+    )
+    print(f"registered to the T1w from the start {found.start}, score {found.score:.3f}", flush=True)
+    own = (Affine(found.matrix),)
+    return (*read_transform(t1w_to_template), *own), own, found.score
+
+
+def _coverage(known: NDArray, b0: Image, target: Template, chain: Chain) -> dict[str, float]:
+    from neuromoe.dwi._normalization import field_of_view, overlap
+
+    view = field_of_view(b0, target.grid, chain)
+    return {
+        "template_overlap": overlap(known & view, target.brain_mask & view),
+        "template_coverage": float((view & target.brain_mask).sum() / max(int(target.brain_mask.sum()), 1)),
+    }
+
+
+def _reasons(
+    numbers: dict[str, float], score_warn: float, overlap_warn: float, residual_warn: float, alone: bool
+) -> list[str]:
+    score, overlap, residual = (
+        numbers[name] for name in ("coregistration_score", "template_overlap", "tensor_residual")
+    )
+    checks = [
+        (score < score_warn, f"registration score {score:.3f}, below {score_warn:g}"),
+        (overlap < overlap_warn, f"overlap with the template's brain {overlap:.2f}, below {overlap_warn:g}"),
+        (residual > residual_warn, f"tensor residual {residual:.3f}, above {residual_warn:g}"),
+        (alone, "no T1w: registered to the template directly, which is less exact"),
+    ]
+    return [reason for holds, reason in checks if holds]

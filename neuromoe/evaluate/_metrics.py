@@ -153,5 +153,7 @@ def calibration_error(predictions: Predictions, weights_BN: NDArray) -> NDArray:
 def _mean_gate(gates_NM: NDArray, truth_NK: NDArray, weights_BN: NDArray) -> NDArray:
     classes, modalities = truth_NK.shape[1], gates_NM.shape[1]
     pairs_NKM = truth_NK[:, :, None] * gates_NM[:, None, :]
-    sums_BKM = (weights_BN @ pairs_NKM.reshape(len(gates_NM), -1)).reshape(len(weights_BN), classes, modalities)
+    sums_BKM = (weights_BN @ pairs_NKM.reshape(len(gates_NM), -1)).reshape(
+        len(weights_BN), classes, modalities
+    )
     return _ratio(sums_BKM, (weights_BN @ truth_NK)[:, :, None])

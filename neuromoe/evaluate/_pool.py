@@ -13,7 +13,7 @@ from neuromoe.evaluate._metrics import Predictions
 _KEYS = ["repeat", "participant_id", "session_id"]
 
 
-def gather(models: Path, experiment: str) -> pd.DataFrame:
+def gather(models: Path, experiment: str, folds: list[str] | None = None) -> pd.DataFrame:
     """Read every fold's predictions of an experiment.
 
     Parameters
@@ -23,6 +23,8 @@ def gather(models: Path, experiment: str) -> pd.DataFrame:
         `*predictions.tsv`.
     experiment : str
         Its name.
+    folds : list of str, optional
+        Folders of the fits to pool, as `repeat-0_fold-1`; default all that are there.
 
     Raises
     ------
@@ -31,6 +33,8 @@ def gather(models: Path, experiment: str) -> pd.DataFrame:
     """
     folder = models / experiment if (models / experiment).is_dir() else models
     files = sorted(folder.rglob("*predictions.tsv"))
+    if folds is not None:
+        files = _of_folds(files, folds, folder)
     tables = [pd.read_csv(path, sep="\t", keep_default_na=False, dtype=_types(path)) for path in files]
     if not tables or any(list(table) != list(tables[0]) for table in tables):
         raise InputError(
@@ -51,6 +55,20 @@ def gather(models: Path, experiment: str) -> pd.DataFrame:
             fix="delete the folder's predictions of an older split and run `train fit` again",
         )
     return pooled
+
+
+def _of_folds(files: list[Path], folds: list[str], folder: Path) -> list[Path]:
+    """Leave out what an older split left behind, and miss nothing of this one."""
+    by_fold = {path.parent.name: path for path in files}
+    missing = [name for name in folds if name not in by_fold]
+    if missing:
+        raise InputError(
+            expected=f"predictions of all {len(folds)} fits",
+            found=f"none of {', '.join(missing[:10])}",
+            where=folder,
+            fix="run `train fit` for these folds",
+        )
+    return [by_fold[name] for name in folds]
 
 
 def _types(path: Path) -> dict[str, type]:
@@ -78,8 +96,9 @@ def arrays_of(table: pd.DataFrame) -> Pooled:
     InputError
         A label has no column of probabilities.
     """
-    classes = [name[2:] for name in table if name.startswith("p_")]
-    modalities = [name[5:] for name in table if name.startswith("gate_")]
+    names = [str(name) for name in table]
+    classes = [name.removeprefix("p_") for name in names if name.startswith("p_")]
+    modalities = [name.removeprefix("gate_") for name in names if name.startswith("gate_")]
     strange = sorted(set(table["label"]) - set(classes))
     if strange:
         raise InputError(
@@ -88,7 +107,7 @@ def arrays_of(table: pd.DataFrame) -> Pooled:
             where="the predictions",
             fix="run `train split` and `train fit` again",
         )
-    names, owner = np.unique(table["participant_id"].to_numpy(str), return_inverse=True)
+    people, owner = np.unique(table["participant_id"].to_numpy(str), return_inverse=True)
     targets = pd.Categorical(table["label"], categories=classes).codes.astype(np.int64)
     p_NK = table[[f"p_{name}" for name in classes]].to_numpy(float)
     p_NK /= p_NK.sum(axis=1, keepdims=True)
@@ -102,5 +121,5 @@ def arrays_of(table: pd.DataFrame) -> Pooled:
         [Predictions(p_NK[mine], targets[mine], gates_NM[mine]) for mine in rows],
         [owner[mine] for mine in rows],
         [table["fold"].to_numpy()[mine] for mine in rows],
-        len(names),
+        len(people),
     )

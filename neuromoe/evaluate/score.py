@@ -31,6 +31,7 @@ def score(
     models: Path,
     predictions: Path,
     metrics: Path,
+    folds: list[str] | None = None,
     bootstrap: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -49,6 +50,8 @@ def score(
         JSON file to write: `metrics` (value, low, high, and over folds where that is defined), `classes`
         (recall, precision, F1, AUC and mean gate weights of each), `chance`, `confusion` (mean count per
         repeat, rows are the truth), `reliability`, `patterns`, counts and methods.
+    folds : list of str, optional
+        The fits that belong to it, as `repeat-0_fold-1`; default all that are there.
     bootstrap : int, default=2000
         Resamples of the participants.
     confidence : float, default=0.95
@@ -70,7 +73,7 @@ def score(
     from neuromoe.evaluate._calibrate import fit_temperature, reliability
     from neuromoe.evaluate._pool import arrays_of, gather
 
-    table = gather(models, experiment)
+    table = gather(models, experiment, folds)
     pooled = arrays_of(table)
     record = {
         "experiment": experiment,

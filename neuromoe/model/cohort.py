@@ -112,7 +112,10 @@ class Cohort:
         """
         if CLINICAL in maps:
             raise InputError(
-                expected="names of imaging modalities", found=CLINICAL, where="maps", fix="give the map another name"
+                expected="names of imaging modalities",
+                found=CLINICAL,
+                where="maps",
+                fix="give the map another name",
             )
         volumes = {name: np.asarray(array) for name, array in maps.items()}
         count = tables.common_length(
@@ -218,7 +221,7 @@ class Cohort:
             if name in self.rows:
                 there[:, column] = self.rows[name][positions] >= 0
             elif name == CLINICAL and self.clinical is not None:
-                there[:, column] = self.clinical.notna().to_numpy().any(axis=1)[positions]
+                there[:, column] = self.clinical.notna().any(axis=1).to_numpy()[positions]
         return there
 
     def patterns(self, positions: NDArray | Sequence[int]) -> list[str]:

@@ -25,29 +25,20 @@ def add_head(brain: Image, mask: NDArray) -> Image:
     Returns
     -------
     Image
-        On a grid that reaches 20 mm further to each side and 40 mm further down.
+        On the same grid.
     """
-    padded, inside = _pad(brain, mask)
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-    outside_mm = distance_transform_edt(~inside, sampling=padded.voxel_mm)
+    outside_mm = distance_transform_edt(~mask, sampling=brain.voxel_mm)
     white = np.percentile(brain.data[mask], 95)
-    head = np.zeros_like(padded.data)
-    head[_ellipsoid(padded, *NECK) | _ellipsoid(padded, *FACE)] = MUSCLE_LEVEL * white
+    head = np.zeros_like(brain.data)
+    head[_ellipsoid(brain, *NECK) | _ellipsoid(brain, *FACE)] = MUSCLE_LEVEL * white
     edges = np.cumsum([CSF_MM, SKULL_MM, SCALP_MM])
     levels = np.array([CSF_LEVEL, SKULL_LEVEL, SCALP_LEVEL]) * white
     for edge_mm, level in reversed(list(zip(edges, levels, strict=True))):
         head[outside_mm <= edge_mm] = level
-    head = gaussian_filter(head, 1.0 / padded.voxel_mm)
-    return padded.like(np.where(inside, padded.data, head).astype(np.float32))
-
-
-def _pad(brain: Image, mask: NDArray) -> tuple[Image, NDArray]:
-    side, below = (np.ceil(mm / brain.voxel_mm).astype(int) for mm in (20, 40))
-    widths = [(side[0], side[0]), (side[1], side[1]), (below[2], side[2])]
-    affine = brain.affine.copy()
-    affine[:3, 3] -= brain.affine[:3, :3] @ np.array([low for low, _ in widths])
-    return Image(np.pad(brain.data, widths), affine), np.pad(mask, widths)
+    head = gaussian_filter(head, 1.0 / brain.voxel_mm)
+    return brain.like(np.where(mask, brain.data, head).astype(np.float32))
 
 
 def _ellipsoid(image: Image, center_mm: tuple, half_axes_mm: tuple) -> NDArray:

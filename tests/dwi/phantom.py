@@ -9,8 +9,6 @@ from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix
 from neuromoe.core.gradients import Gradients
 from neuromoe.core.images import Image
 
-_FINE_MM = 3.0
-
 
 @dataclass(frozen=True, eq=False)
 class Head:
@@ -18,6 +16,7 @@ class Head:
 
     affine: NDArray
     s0: NDArray
+    t1w: NDArray
     tensors: NDArray
     wm: NDArray
     brain: NDArray
@@ -28,11 +27,14 @@ class Head:
 
 
 def make_head() -> Head:
-    """Build white matter with a smooth field of fibre directions, grey matter, ventricles and a faint scalp."""
+    """Build white matter with a smooth field of fibres, grey matter, fluid and a faint scalp."""
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template, load_mni152_wm_template
     from scipy.ndimage import binary_dilation, gaussian_filter
 
-    loaded = [load(resolution=3) for load in (load_mni152_wm_template, load_mni152_gm_template, load_mni152_brain_mask)]
+    loaded = [
+        load(resolution=3)
+        for load in (load_mni152_wm_template, load_mni152_gm_template, load_mni152_brain_mask)
+    ]
     affine = np.asarray(loaded[0].affine, float)
     wm, gm, brain = (np.pad(np.asarray(image.dataobj, np.float32), 5) for image in loaded)
     affine[:3, 3] = apply_affine(affine, [-5, -5, -5])
@@ -41,7 +43,15 @@ def make_head() -> Head:
     csf = np.where(inside, np.clip(1 - wm - gm, 0, 1), 0)
     scalp = binary_dilation(inside, iterations=4) & ~binary_dilation(inside, iterations=2)
     s0 = 800 * wm + 1000 * gm + 2200 * csf + 150 * gaussian_filter(scalp.astype(np.float32), 0.5)
-    return Head(affine, s0.astype(np.float32), _tensors(affine, wm, csf, inside), np.where(inside, wm, 0), brain)
+    t1w = 1000 * wm + 650 * gm + 200 * csf + 500 * scalp
+    return Head(
+        affine,
+        s0.astype(np.float32),
+        t1w.astype(np.float32),
+        _tensors(affine, wm, csf, inside),
+        np.where(inside, wm, 0),
+        brain,
+    )
 
 
 def _tensors(affine: NDArray, wm: NDArray, csf: NDArray, inside: NDArray) -> NDArray:
@@ -72,11 +82,14 @@ def directions(count: int) -> NDArray:
 def table(count: int, bval: float = 1000.0, b0s: int = 1) -> Gradients:
     """One shell after its b=0 volumes."""
     return Gradients(
-        np.concatenate([np.zeros(b0s), np.full(count, bval)]), np.concatenate([np.zeros((b0s, 3)), directions(count)])
+        np.concatenate([np.zeros(b0s), np.full(count, bval)]),
+        np.concatenate([np.zeros((b0s, 3)), directions(count)]),
     )
 
 
-def random_motion(head: Head, volumes: int, rng: np.random.Generator, shift_mm: float = 1.5, turn_rad: float = 0.03) -> NDArray:
+def random_motion(
+    head: Head, volumes: int, rng: np.random.Generator, shift_mm: float = 1.5, turn_rad: float = 0.03
+) -> NDArray:
     """A pose of the head for each volume; the first is at rest."""
     parameters = np.concatenate(
         [rng.normal(0, shift_mm, (volumes, 3)), rng.normal(0, turn_rad, (volumes, 3))], axis=1
@@ -85,8 +98,15 @@ def random_motion(head: Head, volumes: int, rng: np.random.Generator, shift_mm: 
     return np.stack([rigid_matrix(row, head.center_mm) for row in parameters])
 
 
-def acquire(head: Head, grid: Grid, gradients: Gradients, motion: NDArray, rng: np.random.Generator, noise: float = 0.0) -> NDArray:
-    """Scan the head: each volume is the head moved by its matrix, under a gradient that stays with the scanner."""
+def acquire(
+    head: Head,
+    grid: Grid,
+    gradients: Gradients,
+    motion: NDArray,
+    rng: np.random.Generator,
+    noise: float = 0.0,
+) -> NDArray:
+    """Scan the head, moved by each volume's matrix, under gradients that stay with the scanner."""
     volumes = []
     for bval, direction, pose in zip(gradients.bvals_s_mm2, gradients.directions, motion, strict=True):
         seen = pose[:3, :3].T @ direction
@@ -101,7 +121,10 @@ def _scan(image: Image, grid: Grid, to_head: NDArray) -> NDArray:
     # A voxel is the mean of eight points inside it.
     total = np.zeros(grid.shape, np.float32)
     for corner in np.indices((2, 2, 2)).reshape(3, -1).T * 0.5 - 0.25:
-        shifted = Grid(grid.shape, grid.affine @ np.block([[np.eye(3), corner[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]))
+        shifted = Grid(
+            grid.shape,
+            grid.affine @ np.block([[np.eye(3), corner[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]),
+        )
         total += resample(image, shifted, [lambda points: apply_affine(to_head, points)]) / 8
     return total
 
@@ -111,3 +134,27 @@ def axial_grid(head: Head, voxel_mm: float = 4.0, shape: tuple[int, int, int] = 
     affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
     affine[:3, 3] = head.center_mm - voxel_mm * (np.array(shape) - 1) / 2
     return Grid(shape, affine)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A series with motion, the same at rest, and the truth."""
+
+    grid: Grid
+    gradients: Gradients
+    motion: NDArray
+    moved: NDArray
+    still: NDArray
+    wm: NDArray
+    brain: NDArray
+
+
+def scan(head: Head, rng: np.random.Generator, *, count: int = 13, noise: float = 0.02) -> Scan:
+    """Acquire one b=0 and `count` directions at 4 mm with a head that moves between volumes."""
+    grid, gradients = axial_grid(head), table(count)
+    motion = random_motion(head, len(gradients), rng)
+    rest = np.tile(np.eye(4), (len(gradients), 1, 1))
+    wm = resample(Image(head.wm, head.affine), grid) > 0.7
+    brain = resample(Image(head.brain, head.affine), grid) > 0.5
+    moved = acquire(head, grid, gradients, motion, rng, noise)
+    return Scan(grid, gradients, motion, moved, acquire(head, grid, gradients, rest, rng, 0.0), wm, brain)

@@ -193,3 +193,11 @@ def test_nothing_to_score_and_people_tested_twice_are_named(tmp_path, rng):
     path.write_text((tmp_path / "models/made/repeat-0_fold-0/predictions.tsv").read_text())
     with pytest.raises(InputError, match="12 rows more"):
         _score(tmp_path)
+
+
+def test_only_the_named_fits_are_pooled_and_a_missing_one_is_named(tmp_path, rng):
+    _write_folds(tmp_path, rng, repeats=2)
+    record = _score(tmp_path, folds=[f"repeat-0_fold-{fold}" for fold in range(3)])
+    assert (record["repeats"], record["folds"]) == (1, 3)
+    with pytest.raises(InputError, match="none of repeat-0_fold-3"):
+        _score(tmp_path, folds=["repeat-0_fold-0", "repeat-0_fold-3"])

@@ -91,7 +91,7 @@ def test_misspelt_names_are_answered_with_the_nearest():
         build_model("neuromoe-papr")
     with pytest.raises(InputError, match="write epochs"):
         build_model("neuromoe-paper", epoch=3)
-    with pytest.raises(InputError, match="expected int, as 30, found '30'"):
+    with pytest.raises(InputError, match="expected int, as 20, found '30'"):
         build_model("neuromoe-paper", epochs="30")
 
 

@@ -1,0 +1,186 @@
+"""Tensor maps of a diffusion series and its way to the template, from arrays to arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.errors import InputError
+from neuromoe.core.geometry import Grid, Transform, map_points, resample, sample
+from neuromoe.core.gradients import Gradients
+from neuromoe.core.images import Image
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import Affine, Chain
+from neuromoe.dwi._tensor import Maps, fit_tensor, tensor_maps
+
+_LEAST_DIRECTIONS = 6
+_DEFORMATION_MM = 3.0
+
+
+def select_shell(gradients: Gradients, tolerance: float, where: object) -> NDArray:
+    """Return the positions of the b=0 volumes and of the weakest shell that determines a tensor.
+
+    Raises
+    ------
+    InputError
+        No shell has six directions that span the tensor's six numbers.
+    """
+    shells = gradients.shells(tolerance)
+    for shell in shells:
+        if _determines_tensor(gradients.directions[shell]):
+            return np.sort(np.concatenate([np.flatnonzero(gradients.is_b0), shell]))
+    found = ", ".join(f"{len(shell)} at b={np.median(gradients.bvals_s_mm2[shell]):.0f}" for shell in shells)
+    raise InputError(
+        expected=f"a shell of at least {_LEAST_DIRECTIONS} directions that determine a tensor",
+        found=found or "no weighted volume", where=str(where),
+        fix="leave the image out, or widen `shell_tolerance`",
+    )  # fmt: skip
+
+
+def _determines_tensor(directions: NDArray) -> bool:
+    if len(directions) < _LEAST_DIRECTIONS:
+        return False
+    x, y, z = directions.T
+    design = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
+    return bool(np.linalg.svd(design, compute_uv=False)[-1] > 1e-2)
+
+
+def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray) -> tuple[Maps, float]:
+    """Fit tensors in the mask.
+
+    Parameters
+    ----------
+    series : array (X, Y, Z, V)
+    gradients : Gradients
+        World directions.
+    mask : bool array (X, Y, Z)
+
+    Returns
+    -------
+    maps : Maps
+        Of the voxels in the mask, in C order.
+    residual : float
+        Median over voxels of the root mean square of what the tensor leaves, as a share of the b=0 signal.
+    """
+    signals = series[mask]
+    tensor = fit_tensor(signals, gradients)
+    left = np.sqrt(((tensor.predict(gradients) - signals) ** 2).mean(axis=1))
+    share = left / np.maximum(tensor.s0, 1e-6)
+    return tensor_maps(tensor), float(np.median(share)) if len(share) else float("nan")
+
+
+def unmask(values: NDArray, mask: NDArray) -> NDArray:
+    """Put the values (N[, 3]) of the mask's voxels back into a volume, zero elsewhere; float32."""
+    volume = np.zeros((*mask.shape, *values.shape[1:]), np.float32)
+    volume[mask] = values
+    return volume
+
+
+def carry(
+    maps: dict[str, NDArray], mask: Image, grid: Grid, chain: Sequence[Transform]
+) -> dict[str, NDArray]:
+    """Bring maps onto a grid in one interpolation that reads from the mask alone.
+
+    Parameters
+    ----------
+    maps : dict of str to array (X, Y, Z)
+        On the mask's grid, zero outside it.
+    mask : Image (X, Y, Z)
+        Where the maps are known.
+    grid : Grid
+        Where the results lie.
+    chain : sequence of transforms
+        World points of `grid` to world points of the maps.
+
+    Returns
+    -------
+    dict of str to array
+        Zero where less than half of a point's neighbourhood lies in the mask; `mask` tells where that is
+        not so.
+    """
+    points = map_points(chain, grid.world())
+    share = sample(mask.like(mask.data.astype(np.float32)), points)
+    known = share > 0.5
+    scale = np.where(known, 1 / np.maximum(share, 0.5), 0)
+    carried = {
+        name: (sample(mask.like(data), points) * scale).reshape(grid.shape) for name, data in maps.items()
+    }
+    return {**carried, "mask": known.reshape(grid.shape)}
+
+
+def to_template_without_t1w(
+    b0: Image, maps: dict[str, NDArray], mask: Image, template: Template, seed: int
+) -> tuple[Chain, float]:
+    """Register diffusion to the template directly.
+
+    An affine by mutual information of the b=0 volume, then a deformation of an image with a T1w's order of
+    tissues (white matter by its anisotropy, fluid by its diffusivity).
+
+    Parameters
+    ----------
+    b0 : Image (X, Y, Z)
+        Mean b=0 volume.
+    maps : dict of str to array (X, Y, Z)
+        `fa` and `md` (mm^2/s).
+    mask : Image (X, Y, Z)
+        Brain.
+    template : Template
+    seed : int
+
+    Returns
+    -------
+    chain : tuple of transforms
+        Template world to diffusion world.
+    score : float
+        Of the affine; see `neuromoe.core.coregister.Coregistration`.
+    """
+    from neuromoe.core.coregister import coregister
+    from neuromoe.core.greedy import greedy_deformable
+
+    brain = b0.like(np.where(mask.data > 0.5, b0.data, 0))
+    fixed = template.brain
+    found = coregister(
+        brain, fixed, moving_mask=mask, fixed_mask=template.mask, dof=12, seed=seed, max_shift_mm=60
+    )
+    moving = b0.like(t1w_like(maps["fa"], maps["md"], mask.data > 0.5))
+    # The deformation is no finer than the diffusion voxels: estimating it at 3 mm costs a third.
+    coarse = fixed.grid.at_voxel_mm(max(_DEFORMATION_MM, float(fixed.voxel_mm.max())))
+    chain, _ = greedy_deformable(
+        Image(resample(fixed, coarse), coarse.affine),
+        moving,
+        initial=Affine(found.matrix),
+        iterations="60x40x10",
+        smoothing="2.0vox 0.7vox",
+    )
+    return chain, found.score
+
+
+def t1w_like(fa: NDArray, md: NDArray, mask: NDArray) -> NDArray:
+    """Make an image with a T1w's order of tissues: dark fluid, grey matter, bright white matter; float32.
+
+    Examples
+    --------
+    >>> fa, md = np.array([0.05, 0.1, 0.6]), np.array([3e-3, 9e-4, 7e-4])
+    >>> fluid, grey, white = t1w_like(fa, md, np.ones(3, bool))
+    >>> bool(fluid < grey < white)
+    True
+    """
+    tissue = np.clip((2.5e-3 - md) / 1.7e-3, 0, 1)
+    return np.where(mask, tissue * (0.5 + np.clip(fa, 0, 0.7)), 0).astype(np.float32)
+
+
+def overlap(a: NDArray, b: NDArray) -> float:
+    """Dice coefficient of two masks.
+
+    Examples
+    --------
+    >>> overlap(np.array([1, 1, 0], bool), np.array([1, 0, 0], bool))
+    0.6666666666666666
+    """
+    return float(2 * (a & b).sum() / max(int(a.sum() + b.sum()), 1))
+
+
+def field_of_view(image: Image, grid: Grid, chain: Sequence[Transform]) -> NDArray:
+    """Tell which voxels of `grid` lie inside the image's field of view, bool (X, Y, Z)."""
+    everywhere = image.like(np.ones(image.data.shape[:3], np.float32))
+    return (sample(everywhere, map_points(chain, grid.world())) > 0.5).reshape(grid.shape)
