@@ -5,23 +5,18 @@ slab thin. Every start is scored by the same measure, the best is refined, and w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core._mutual_information import Sample, bin_intensities, mutual_information
+from neuromoe.core._levels import LEAST_OVERLAP, SCALES_MM, Level, make_levels, thin
 from neuromoe.core.geometry import apply_affine, rigid_matrix
 from neuromoe.core.images import Image
 
-_BINS = 32
 # Turns radians and logarithms of scale into the millimetres that they move a point 60 mm from the centre.
 _ARM_MM = 60.0
 _SHIFTS_MM, _TURNS_RAD = 10.0, 0.2
-_LEAST_OVERLAP = 0.3
-_RIM_MM = 8.0
-# Distance of the points and smoothing (standard deviation), coarse to fine.
-_SCALES_MM = ((8.0, 4.0), (5.0, 2.0), (3.5, 1.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,38 +92,13 @@ def coregister(
     if dof not in (6, 9, 12):
         raise ValueError(f"dof is 6, 9 or 12, not {dof}")
     inside = fixed_mask.data > 0.5 if fixed_mask is not None else fixed.data > fixed.data.mean()
-    fixed_brain = _thin(Image(inside, fixed_mask.affine if fixed_mask is not None else fixed.affine), 3.0)
+    fixed_brain = thin(Image(inside, fixed_mask.affine if fixed_mask is not None else fixed.affine), 3.0)
     center = _center_mm(fixed_brain)
     moving_brain = moving_mask if moving_mask is not None else moving.like(moving.data > moving.data.mean())
-    moving_brain = _thin(moving_brain, 3.0)
+    moving_brain = thin(moving_brain, 3.0)
     starts = _starts(_center_mm(moving_brain) - center, center) if search else {"header": np.eye(4)}
-    levels = _levels(moving, moving_brain, fixed, fixed_brain, _SCALES_MM[:scales], seed)
+    levels = make_levels(moving, moving_brain, fixed, fixed_brain, SCALES_MM[:scales], seed)
     return _Search(center, dof, max_shift_mm).run(levels, starts)
-
-
-@dataclass(frozen=True)
-class _Level:
-    sample: Sample
-    volume: NDArray
-    affine: NDArray
-    entropy: float
-    spacing_mm: float
-
-    def score(self, matrix: NDArray) -> tuple[float, NDArray, float]:
-        information, gradient, overlap = mutual_information(matrix, self.sample, self.volume, self.affine)
-        return information / self.entropy, gradient / self.entropy, overlap
-
-    def held(self, matrix: NDArray) -> "_Level":
-        # The points well inside the moving field of view here, so that a climb cannot gain by pushing
-        # points out.
-        voxels = apply_affine(np.linalg.inv(self.affine) @ matrix, self.sample.points)
-        margin = self.spacing_mm / np.linalg.norm(self.affine[:3, :3], axis=0)
-        keep = ((voxels >= margin) & (voxels <= np.array(self.volume.shape) - 1 - margin)).all(axis=1)
-        if keep.mean() < _LEAST_OVERLAP:
-            return self
-        return replace(
-            self, sample=replace(self.sample, points=self.sample.points[keep], bins=self.sample.bins[keep])
-        )
 
 
 @dataclass(frozen=True)
@@ -137,10 +107,10 @@ class _Search:
     dof: int
     max_shift_mm: float
 
-    def run(self, levels: list[_Level], starts: dict[str, NDArray]) -> Coregistration:
+    def run(self, levels: list[Level], starts: dict[str, NDArray]) -> Coregistration:
         coarse, middle, fine = levels[0], levels[1], levels[-1]
         first = {name: coarse.score(matrix) for name, matrix in starts.items()}
-        usable = [name for name, (_, _, overlap) in first.items() if overlap >= _LEAST_OVERLAP]
+        usable = [name for name, (_, _, overlap) in first.items() if overlap >= LEAST_OVERLAP]
         best = sorted(usable or first, key=lambda name: -first[name][0])
         kept = list(dict.fromkeys([name for name in ("header", "centers") if name in best] + best[:8]))
         climbed = {name: self.climb(coarse, starts[name], np.zeros(6), 40) for name in kept}
@@ -159,7 +129,7 @@ class _Search:
     def place(self, start: NDArray, parameters: NDArray) -> NDArray:
         return start @ _matrix(parameters, self.center)
 
-    def climb(self, level: _Level, start: NDArray, parameters: NDArray, iterations: int) -> NDArray:
+    def climb(self, level: Level, start: NDArray, parameters: NDArray, iterations: int) -> NDArray:
         from scipy.optimize import minimize
 
         level = level.held(self.place(start, parameters))
@@ -176,7 +146,7 @@ class _Search:
         return found.x
 
     def distinct(
-        self, level: _Level, starts: dict[str, NDArray], climbed: dict[str, NDArray], count: int
+        self, level: Level, starts: dict[str, NDArray], climbed: dict[str, NDArray], count: int
     ) -> list[str]:
         # The best that differ: starts which met at one place need no further look each.
         corners = self.center + _ARM_MM * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -232,80 +202,3 @@ def _center_mm(mask: Image) -> NDArray:
     inside = np.argwhere(mask.data > 0.5)
     middle = inside.mean(axis=0) if len(inside) else (np.array(mask.data.shape) - 1) / 2
     return apply_affine(mask.affine, middle)
-
-
-def _levels(
-    moving: Image, moving_brain: Image, fixed: Image, fixed_brain: Image, scales_mm: tuple, seed: int
-) -> list[_Level]:
-    rng = np.random.default_rng(seed)
-    fixed, moving = _thin(fixed, 1.5), _thin(moving, 1.5)
-    low, high = _range(moving, moving_brain)
-    levels = []
-    for spacing_mm, sigma_mm in scales_mm:
-        points = _points(fixed_brain, fixed, spacing_mm, rng)
-        values = _values_at(_smooth(fixed, sigma_mm), points)
-        edges = np.quantile(values, [0.005, 0.995])
-        bins = np.rint(bin_intensities(values, edges[0], edges[1], _BINS)).astype(np.intp)
-        volume = bin_intensities(_smooth(moving, sigma_mm).data, low, high, _BINS)
-        share = np.bincount(bins, minlength=_BINS) / max(len(bins), 1)
-        entropy = float(-(share[share > 0] * np.log(share[share > 0])).sum())
-        levels.append(
-            _Level(Sample(points, bins, _BINS), volume, moving.affine, max(entropy, 1e-6), spacing_mm)
-        )
-    return levels
-
-
-def _thin(image: Image, target_mm: float) -> Image:
-    # Means of whole blocks: the T1w is finer than needed, and smoothing it would cost more than the search.
-    factors = np.maximum((target_mm / image.voxel_mm + 1e-3).astype(int), 1)
-    shape = np.maximum(np.array(image.data.shape) // factors, 1)
-    data = image.data[tuple(slice(0, n * f) for n, f in zip(shape, factors, strict=True))]
-    blocks = [n for pair in zip(shape, factors, strict=True) for n in pair]
-    affine = image.affine @ np.diag([*factors, 1.0])
-    affine[:3, 3] = apply_affine(image.affine, (factors - 1) / 2)
-    return Image(data.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32), affine)
-
-
-def _smooth(image: Image, sigma_mm: float) -> Image:
-    from scipy.ndimage import gaussian_filter
-
-    return image.like(gaussian_filter(image.data, sigma_mm / image.voxel_mm, truncate=3, mode="nearest"))
-
-
-def _range(image: Image, mask: Image) -> tuple[float, float]:
-    points = apply_affine(mask.affine, np.argwhere(mask.data > 0.5))
-    values = _values_at(image, points) if len(points) else image.data
-    return float(image.data.min()), float(np.quantile(values, 0.99))
-
-
-def _points(mask: Image, image: Image, spacing_mm: float, rng: np.random.Generator) -> NDArray:
-    # Jittered, because points that fall on voxels of the moving image favour that position. Only where the
-    # image was seen: what lies beyond a cut field of view is no background.
-    inside = apply_affine(mask.affine, np.argwhere(mask.data > 0.5)) if mask.data.any() else mask.grid.world()
-    low, high = inside.min(axis=0) - _RIM_MM, inside.max(axis=0) + _RIM_MM
-    axes = [np.arange(a, b + spacing_mm, spacing_mm) for a, b in zip(low, high, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = points + rng.uniform(-0.5, 0.5, points.shape) * spacing_mm
-    voxels = apply_affine(np.linalg.inv(image.affine), points)
-    seen = ((voxels >= 0) & (voxels <= np.array(image.data.shape) - 1)).all(axis=1)
-    return points[seen & _near(mask, points)]
-
-
-def _near(mask: Image, points: NDArray) -> NDArray:
-    from scipy.ndimage import distance_transform_edt
-
-    pad = np.ceil(_RIM_MM / mask.voxel_mm).astype(int) + 1
-    data = np.pad(mask.data > 0.5, [(p, p) for p in pad])
-    affine = mask.affine.copy()
-    affine[:3, 3] = apply_affine(mask.affine, -pad)
-    distance = distance_transform_edt(~data, sampling=mask.voxel_mm)
-    voxels = np.rint(apply_affine(np.linalg.inv(affine), points)).astype(int)
-    inside = ((voxels >= 0) & (voxels < data.shape)).all(axis=1)
-    voxels = np.clip(voxels, 0, np.array(data.shape) - 1)
-    return inside & (distance[tuple(voxels.T)] <= _RIM_MM)
-
-
-def _values_at(image: Image, points: NDArray) -> NDArray:
-    from neuromoe.core.geometry import sample
-
-    return sample(image, points)

@@ -123,6 +123,10 @@ def sample(image: "Image", points: NDArray, *, order: int = 1, cval: float = 0.0
     from scipy.ndimage import map_coordinates
 
     voxels = apply_affine(np.linalg.inv(image.affine), points).T
+    for axis, size in enumerate(image.data.shape):
+        # A point on the border must not fall outside by a rounding error.
+        edge = np.clip(voxels[axis], 0, size - 1)
+        voxels[axis] = np.where(np.abs(voxels[axis] - edge) < 1e-4, edge, voxels[axis])
     return map_coordinates(image.data, voxels, order=order, cval=cval, output=np.float32)
 
 

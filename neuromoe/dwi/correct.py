@@ -42,14 +42,18 @@ def correct(
     ----------
     dwi : list of path
         The session's images, in the order of acquisition.
-    bval, bvec : list of path
-        Their gradient tables, in the same order (FSL's convention, s/mm^2).
+    bval : list of path
+        Their b-values, s/mm^2, in the same order.
+    bvec : list of path
+        Their gradient directions in FSL's convention, in the same order.
     sidecars : list of path, optional
         Their JSON files; used to tell runs of opposed phase encoding.
     preproc : path
         Output: the aligned series (X, Y, Z, V), RAS+, float32.
-    preproc_bval, preproc_bvec : path
-        Output: its gradient table.
+    preproc_bval : path
+        Output: its b-values.
+    preproc_bvec : path
+        Output: its gradient directions, turned with the head, in FSL's convention.
     mask : path
         Output: brain mask.
     quality : path

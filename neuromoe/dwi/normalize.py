@@ -51,18 +51,40 @@ def normalize(
 
     Parameters
     ----------
-    dwi, bval, bvec, mask : path
-        What the step `correct` wrote.
+    dwi : path
+        The aligned series that the step `correct` wrote.
+    bval : path
+        Its b-values, s/mm^2.
+    bvec : path
+        Its gradient directions in FSL's convention.
+    mask : path
+        Its brain mask.
     template : path
         The prepared template's `template.json`.
-    t1w, t1w_mask, t1w_to_template : path, optional
-        T1w, brain mask, and the transform that resamples the T1w onto the template.
-    fa, md, ad, rd : path
-        Output: fractional anisotropy (0 to 1) and mean, axial, radial diffusivity (mm^2/s) on the dwi grid.
+    t1w : path, optional
+        The session's T1w.
+    t1w_mask : path, optional
+        Its brain mask; needed with `t1w`.
+    t1w_to_template : path, optional
+        The transform that resamples the T1w onto the template; needed with `t1w`.
+    fa : path
+        Output: fractional anisotropy, 0 to 1, on the grid of the series.
+    md : path
+        Output: mean diffusivity, mm^2/s, on the grid of the series.
+    ad : path
+        Output: axial diffusivity, mm^2/s, on the grid of the series.
+    rd : path
+        Output: radial diffusivity, mm^2/s, on the grid of the series.
     v1 : path
         Output: main direction (X, Y, Z, 3) along the RAS+ world axes.
-    fa_template, md_template, ad_template, rd_template : path
-        Output: the same on the template's grid.
+    fa_template : path
+        Output: fractional anisotropy on the template's grid.
+    md_template : path
+        Output: mean diffusivity on the template's grid.
+    ad_template : path
+        Output: axial diffusivity on the template's grid.
+    rd_template : path
+        Output: radial diffusivity on the template's grid.
     transform : path
         Output: dwi to T1w (`.txt`), or without a T1w dwi to template (`.h5`).
     quality : path

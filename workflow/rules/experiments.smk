@@ -15,7 +15,8 @@ def labelled_people():
 
 def why_not_train():
     """Return why no model can be trained on this dataset, or None."""
-    people, needed = labelled_people(), SETTINGS["train"]["split"]["folds"]
+    split = SETTINGS["train"]["split"]
+    people, needed = labelled_people(), {"kfold": split["folds"], "single": 4, "leave-one-site-out": 2}[split["scheme"]]
     column = SETTINGS["label"]["column"]
     if not people:
         return f"nobody has a label: participants.tsv and the phenotype tables have no usable column {column!r}; set label.column"
@@ -24,7 +25,7 @@ def why_not_train():
     few = {label: count for label, count in people.items() if count < needed}
     if few:
         counts = ", ".join(f"{label}: {count}" for label, count in sorted(few.items()))
-        return f"too few people for train.split.folds = {needed} ({counts}); lower it, or drop classes by label.classes"
+        return f"too few people: train.split needs {needed} of each class ({counts}); ask for fewer folds, or drop classes by label.classes"
     return None if EXPERIMENTS else "the setting experiments is empty"
 
 

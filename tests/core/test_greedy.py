@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from neuromoe.core.geometry import map_points, resample, rigid_matrix
+from neuromoe.core.greedy import greedy_affine, greedy_deformable
+from neuromoe.core.images import Image
+from neuromoe.core.transforms import Affine, Displacement
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A brain, the same brain deformed, and the map from the first to the second."""
+    from nilearn.datasets import load_mni152_template
+
+    template = load_mni152_template(resolution=4)
+    fixed = Image(np.asarray(template.get_fdata(), np.float32) * 100, np.asarray(template.affine, float))
+    rng = np.random.default_rng(0)
+    field = np.stack([gaussian_filter(rng.normal(size=fixed.data.shape), 4) for _ in range(3)], axis=-1)
+    warp = Displacement((field / np.abs(field).max() * 6).astype(np.float32), fixed.affine)
+    affine = Affine(rigid_matrix([4, -6, 3, 0.08, -0.05, 0.06]) @ np.diag([1.05, 0.95, 1.02, 1]))
+    moving = fixed.like(resample(fixed, fixed.grid, [warp, affine]))
+    return fixed, moving, (warp, affine)
+
+
+def error_mm(chain, truth, fixed):
+    points = fixed.grid.world()[fixed.data.ravel() > 20]
+    return np.linalg.norm(map_points(truth, map_points(chain, points)) - points, axis=1).mean()
+
+
+def test_a_known_deformation_is_found_and_undone(pair):
+    fixed, moving, truth = pair
+    affine = greedy_affine(fixed, moving)
+    chain, inverse = greedy_deformable(fixed, moving, initial=affine)
+    before, after = error_mm((affine,), truth, fixed), error_mm(chain, truth, fixed)
+    assert before < 3.5
+    assert after < 0.5 * before
+    assert error_mm(chain, inverse, fixed) < 0.2
+
+
+def test_two_runs_agree_to_the_last_bit(pair):
+    fixed, moving, _ = pair
+    runs = [greedy_affine(fixed, moving, iterations="20x5", seed=3).matrix for _ in range(2)]
+    np.testing.assert_array_equal(*runs)
+
+
+def test_what_greedy_says_reaches_the_error(pair):
+    fixed, moving, _ = pair
+    with pytest.raises(RuntimeError, match="greedy failed"):
+        greedy_affine(fixed, moving, metric="NOSUCHMETRIC")
