@@ -31,3 +31,11 @@ rule all:
         rules.tensors_all.input,
         rules.reports_all.input,
         rules.train_all.input,
+
+
+onstart:
+    say_what_follows()
+
+
+onsuccess:
+    say_what_was_done()

@@ -72,7 +72,10 @@ def _app(words: list[str]) -> cyclopts.App:
 def _add(app: cyclopts.App, package: str, step: str, *, asked: bool) -> None:
     """Add a command; one that is not asked for stays unimported and is only a name."""
     name = step.replace("_", "-")
-    app.command(_with_objects(step_function(package, step)) if asked else f"neuromoe.{package}.{step}:{step}", name=name)
+    app.command(
+        _with_objects(step_function(package, step)) if asked else f"neuromoe.{package}.{step}:{step}",
+        name=name,
+    )
 
 
 def _with_objects(function: Callable[..., None]) -> Callable[..., None]:
@@ -82,7 +85,9 @@ def _with_objects(function: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(function)
     for name, hint in hints.items():
         if "dict[" in str(hint):
-            function.__annotations__[name] = Annotated[hint, cyclopts.Parameter(converter=_from_json, accepts_keys=False)]
+            function.__annotations__[name] = Annotated[
+                hint, cyclopts.Parameter(converter=_from_json, accepts_keys=False)
+            ]
     return function
 
 

@@ -29,7 +29,9 @@ def add_image(bids_dir: Path, name: str, modality: str, shape=None, **metadata) 
     return path
 
 
-def add_person(bids_dir: Path, participant: str, session: str | None = None, modalities=("anat", "dwi", "func")) -> None:
+def add_person(
+    bids_dir: Path, participant: str, session: str | None = None, modalities=("anat", "dwi", "func")
+) -> None:
     """Write one image of each modality for a session."""
     stem = "_".join(filter(None, [participant, session]))
     for modality in modalities:
@@ -38,7 +40,9 @@ def add_person(bids_dir: Path, participant: str, session: str | None = None, mod
 
 def write_participants(bids_dir: Path, groups: dict[str, str]) -> None:
     """Write participants.tsv and dataset_description.json."""
-    rows = "".join(f"{participant}\t{group}\t{50 + number}\n" for number, (participant, group) in enumerate(groups.items()))
+    rows = "".join(
+        f"{participant}\t{group}\t{50 + number}\n" for number, (participant, group) in enumerate(groups.items())
+    )
     bids_dir.mkdir(parents=True, exist_ok=True)
     (bids_dir / "participants.tsv").write_text("participant_id\tgroup\tage\n" + rows)
     description = {"Name": "made up", "BIDSVersion": "1.10.0"}

@@ -209,9 +209,7 @@ def test_every_make_word_that_a_page_names_is_a_target() -> None:
 @pytest.mark.parametrize("page", EACH_PAGE)
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     known = {f"{stage} {step}" for stage, step in STEPS} | set(steps("commands"))
-    named = {
-        code.removeprefix("neuromoe ") for code in inline_code(page) if re.match(r"neuromoe [a-z]", code)
-    }
+    named = {code.removeprefix("neuromoe ") for code in inline_code(page) if re.match(r"neuromoe [a-z]", code)}
     assert named <= known
 
 
@@ -252,9 +250,7 @@ def test_every_setting_is_described_and_has_its_default(rule: dict[str, Any], re
 def test_every_option_of_a_step_is_described(stage: str, step: str) -> None:
     function = step_function(stage, step)
     head = (inspect.getdoc(function) or "").partition("Parameters\n")[2]
-    described = {
-        name for line in re.findall(r"^([\w, ]+) : ", head, re.MULTILINE) for name in line.split(", ")
-    }
+    described = {name for line in re.findall(r"^([\w, ]+) : ", head, re.MULTILINE) for name in line.split(", ")}
     assert set(inspect.signature(function).parameters) <= described
 
 

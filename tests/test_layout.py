@@ -58,7 +58,16 @@ def test_a_rule_stands_in_its_stage_with_log_benchmark_and_environment(stage, st
     file, text = rules()[f"{stage}_{step}"]
     assert file == stage
     assert re.search(rf'"{stage}",\s*"{step}"', text)
-    for directive in ("log:", "benchmark:", "threads:", "resources:", "mem_mb=", "runtime=", "conda:", "shell:"):
+    for directive in (
+        "log:",
+        "benchmark:",
+        "threads:",
+        "resources:",
+        "mem_mb=",
+        "runtime=",
+        "conda:",
+        "shell:",
+    ):
         assert directive in text, f"{stage}_{step} lacks {directive}"
     assert f'log_of("{stage}_{step}"' in text
     assert f'benchmark_of("{stage}_{step}"' in text

@@ -18,11 +18,7 @@ EACH_STEP = [pytest.param(*pair, id=" ".join(pair)) for pair in STEPS]
 def sections() -> dict[str, str]:
     """Return the text under each heading of a step."""
     parts = re.split(r"^##+ (.+)$", (DOCS / "methods.md").read_text(), flags=re.MULTILINE)
-    return {
-        name: text
-        for heading, text in zip(parts[1::2], parts[2::2], strict=True)
-        for name in heading.split(", ")
-    }
+    return {name: text for heading, text in zip(parts[1::2], parts[2::2], strict=True) for name in heading.split(", ")}
 
 
 def defaults(stage: str, step: str) -> dict[str, Any]:

@@ -21,7 +21,15 @@ def snakemake(folder: Path, *words: str, config: dict | None = None) -> subproce
     """Run Snakemake in a folder with a config file."""
     folder.mkdir(exist_ok=True)
     (folder / "my.yaml").write_text(yaml.safe_dump({"output_dir": "out"} | (config or {})))
-    command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(REPOSITORY / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
     command += ["--configfile", str(folder / "my.yaml"), "--nocolor", *words]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
@@ -36,14 +44,25 @@ def jobs(folder: Path, *words: str, config: dict | None = None) -> Counter:
 
 
 def per_session(counts: Counter) -> dict[str, int]:
-    names = ("anat_extract", "anat_normalize", "dwi_correct", "dwi_normalize", "func_correct", "func_normalize")
+    names = (
+        "anat_extract",
+        "anat_normalize",
+        "dwi_correct",
+        "dwi_normalize",
+        "func_correct",
+        "func_normalize",
+    )
     return {name: counts[name] for name in (*names, "tensors_pack", "report_subject") if counts[name]}
 
 
 MATRIX = {
     "one person": ({"people": 1}, dict.fromkeys(ALL, 1), 1),
     "two sessions each": ({"people": 3, "sessions": ("ses-1", "ses-2")}, dict.fromkeys(ALL, 6), 6),
-    "one modality each": ({"people": 3, "modalities": [("anat",), ("dwi",), ("func",)]}, dict.fromkeys(ALL, 1), 3),
+    "one modality each": (
+        {"people": 3, "modalities": [("anat",), ("dwi",), ("func",)]},
+        dict.fromkeys(ALL, 1),
+        3,
+    ),
     "no T1w": ({"people": 2, "modalities": [("dwi", "func")]}, {"dwi": 2, "func": 2}, 2),
     "BOLD alone": ({"people": 2, "modalities": [("func",)]}, {"func": 2}, 2),
 }
@@ -54,7 +73,11 @@ def test_each_session_gets_the_jobs_of_its_modalities_and_nobody_is_dropped(case
     shape, expected, sessions = MATRIX[case]
     bids = made_dataset(tmp_path / "bids", **shape)
     counts = jobs(tmp_path, config={"bids_dir": str(bids), "experiments": dict.fromkeys(DEFAULT_EXPERIMENTS)})
-    steps = {"anat": ("extract", "normalize"), "dwi": ("correct", "normalize"), "func": ("correct", "normalize")}
+    steps = {
+        "anat": ("extract", "normalize"),
+        "dwi": ("correct", "normalize"),
+        "func": ("correct", "normalize"),
+    }
     wanted = {f"{m}_{step}": count for m, count in expected.items() for step in steps[m]}
     assert per_session(counts) == wanted | {"tensors_pack": sessions, "report_subject": sessions}
     assert counts["tensors_store"] == counts["report_cohort"] == counts["report_index"] == 1
@@ -72,7 +95,10 @@ def test_runs_of_dwi_are_merged_and_one_bold_run_is_used(tmp_path):
     plan = snakemake(tmp_path, "-n", config=config).stdout
     assert "func/sub-001_task-rest_run-1_desc-confounds_timeseries.tsv" in plan
     assert "dwi/sub-001_desc-preproc_dwi.nii.gz" in plan
-    assert (jobs(tmp_path, config=config)["dwi_correct"], jobs(tmp_path, config=config)["func_correct"]) == (1, 1)
+    assert (jobs(tmp_path, config=config)["dwi_correct"], jobs(tmp_path, config=config)["func_correct"]) == (
+        1,
+        1,
+    )
 
 
 def test_labels_bring_training_with_one_job_per_experiment_and_fold(tmp_path):
@@ -125,9 +151,15 @@ def test_a_new_image_shows_in_the_next_plan(tmp_path):
     [
         (["anat_all"], {"template_prepare": 1, "anat_extract": 2, "anat_normalize": 2}),
         (["--until", "anat_extract"], {"template_prepare": 1, "anat_extract": 2}),
-        (["func_all", "--until", "func_correct"], {"func_correct": 2, "anat_extract": 2, "template_prepare": 1}),
+        (
+            ["func_all", "--until", "func_correct"],
+            {"func_correct": 2, "anat_extract": 2, "template_prepare": 1},
+        ),
         (["out/tensors/sub-001.safetensors"], {"tensors_pack": 1, "anat_extract": 1, "dwi_correct": 1}),
-        (["out/derivatives/sub-002/anat/sub-002_desc-brain_mask.nii.gz"], {"anat_extract": 1, "template_prepare": 1}),
+        (
+            ["out/derivatives/sub-002/anat/sub-002_desc-brain_mask.nii.gz"],
+            {"anat_extract": 1, "template_prepare": 1},
+        ),
     ],
 )
 def test_any_stage_step_or_file_is_a_target(tmp_path, words, expected):

@@ -58,11 +58,11 @@ def find_brain(head: Image, template: Template, *, voxel_mm: float = 4.0, seed: 
     brain = resample(template.mask, target.grid) > 0.5
     near, touching = (target.like(_grown(brain, mm, target)) for mm in (8.0, 4.0))
     affine = greedy_affine(target, moving, initial=affine, fixed_mask=near, iterations="30x10", seed=seed)
-    _, inverse = greedy_deformable(
-        target, moving, initial=affine, fixed_mask=touching, iterations="60x20", seed=seed
-    )
+    _, inverse = greedy_deformable(target, moving, initial=affine, fixed_mask=touching, iterations="60x20", seed=seed)
     coarse = sample(template.mask, map_points(inverse, moving.grid.world())).reshape(moving.data.shape)
-    return Brain(_tidy(stretch(moving.like(coarse), head) > 0.5), start, scores)
+    mask = _tidy(stretch(moving.like(coarse), head) > 0.5)
+    # With nothing found the head itself is shown; its volume or its score tells that it is no brain.
+    return Brain(mask if mask.any() else stretch(moving.like(foreground(moving) * 1.0), head) > 0.5, start, scores)
 
 
 def _best_affine(target: Image, moving: Image, seed: int) -> tuple[str, Affine, dict[str, float]]:

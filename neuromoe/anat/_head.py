@@ -14,8 +14,8 @@ COARSE_MM = 4.0
 
 def foreground(image: Image) -> NDArray:
     """Tell head from air by Otsu's threshold on the smoothed image, keeping the largest piece (X, Y, Z)."""
-    from scipy.ndimage import binary_fill_holes, gaussian_filter, label
     from dipy.segment.threshold import otsu
+    from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 
     smooth = gaussian_filter(image.data, 2.0 / image.voxel_mm)
     # Otsu on the whole range calls the bright fat the head; half of it keeps brain and muscle.

@@ -4,12 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._head import at_voxel_mm
-from neuromoe.core.geometry import map_points, resample, sample
+from neuromoe.core.geometry import Grid, sample
 from neuromoe.core.greedy import greedy_affine, greedy_deformable
 from neuromoe.core.images import Image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain, Displacement
-
 
 MARGIN_MM, TAPER_MM = 16.0, 10.0
 
@@ -26,9 +25,7 @@ def brain_image(head: Image, mask: Image) -> Image:
     return Image(np.pad(np.where(inside, head.data, 0)[box], widths), affine)
 
 
-def register(
-    brain: Image, template: Template, *, voxel_mm: float, iterations: str, seed: int
-) -> tuple[Chain, Chain]:
+def register(brain: Image, template: Template, *, voxel_mm: float, iterations: str, seed: int) -> tuple[Chain, Chain]:
     """Register a brain to the template's brain.
 
     Parameters
@@ -64,7 +61,8 @@ def _tapered(transform: Affine | Displacement) -> Affine | Displacement:
         return transform
     weight = np.ones(transform.field.shape[:3], np.float32)
     voxel_mm = np.sqrt((transform.affine[:3, :3] ** 2).sum(axis=0))
-    for axis, size in enumerate(weight.shape):
+    for axis in range(3):
+        size = int(weight.shape[axis])
         to_edge_mm = np.minimum(np.arange(size), np.arange(size)[::-1]) * voxel_mm[axis]
         fade = np.clip(to_edge_mm / TAPER_MM, 0, 1).astype(np.float32)
         weight *= fade.reshape([-1 if a == axis else 1 for a in range(3)])
@@ -78,13 +76,32 @@ def _centers_on_each_other(fixed: Image, moving: Image) -> NDArray:
     return matrix
 
 
-def on_template(image: Image, template: Template, chain: Chain) -> NDArray:
-    """Bring a map onto the template's grid in one linear interpolation."""
-    return np.clip(resample(image, template.grid, chain), 0, None)
+def on_template(image: Image, grid: Grid, points: NDArray) -> NDArray:
+    """Bring a map onto the template's grid in one linear interpolation.
+
+    Parameters
+    ----------
+    image : Image (X, Y, Z)
+        A map that is nowhere negative.
+    grid : Grid
+        The template's.
+    points : array (N, 3)
+        World points of the image for each voxel of the grid, mm.
+    """
+    return np.clip(sample(image, points), 0, None).reshape(grid.shape)
 
 
-def overlap(head: Image, mask: Image, template: Template, chain: Chain) -> dict[str, float]:
+def overlap(head: Image, mask: Image, template: Template, points: NDArray) -> dict[str, float]:
     """Return how well brain and template agree.
+
+    Parameters
+    ----------
+    head, mask : Image (X, Y, Z)
+        The T1w and its brain.
+    template : Template
+        The target.
+    points : array (N, 3)
+        World points of the T1w for each voxel of the template, mm.
 
     Returns
     -------
@@ -92,13 +109,15 @@ def overlap(head: Image, mask: Image, template: Template, chain: Chain) -> dict[
         `template_dice`, of the masks within the image's field of view, and `template_ncc`, the correlation of the
         brains.
     """
-    points = map_points(chain, template.grid.world())
-    brought = sample(mask, points).reshape(template.grid.shape) > 0.5
-    seen = sample(mask.like(np.ones_like(head.data)), points).reshape(template.grid.shape) > 0.5
+    brought = on_template(mask, template.grid, points) > 0.5
+    seen = on_template(mask.like(np.ones_like(mask.data)), template.grid, points) > 0.5
     expected = template.brain_mask & seen
     both = brought & expected
-    values = resample(head, template.grid, chain)
+    agreement = float("nan")
+    if both.any():
+        values = on_template(head, template.grid, points)[both]
+        agreement = float(np.corrcoef(values, template.head.data[both])[0, 1])
     return {
         "template_dice": float(2 * both.sum() / max(1, brought.sum() + expected.sum())),
-        "template_ncc": float(np.corrcoef(values[both], template.head.data[both])[0, 1]) if both.any() else float("nan"),
+        "template_ncc": agreement,
     }

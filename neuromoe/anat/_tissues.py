@@ -52,3 +52,10 @@ def _normalized(probabilities: NDArray, mask: NDArray) -> NDArray:
     probabilities[0][mask & (total <= 1e-3)] = 1
     total = probabilities.sum(axis=0)
     return np.where(mask, probabilities / np.where(total > 0, total, 1), 0).astype(np.float32)
+
+
+def by_intensity(head: Image, mask: NDArray) -> NDArray:
+    """Cut the mask into thirds by intensity (3, X, Y, Z): what is left to show where segmentation failed."""
+    low, high = np.quantile(head.data[mask], [1 / 3, 2 / 3])
+    parts = [head.data <= low, (head.data > low) & (head.data <= high), head.data > high]
+    return np.stack([part & mask for part in parts]).astype(np.float32)

@@ -58,7 +58,7 @@ def extract(
     from neuromoe.anat._brain import find_brain, judge
     from neuromoe.anat._head import check_content, correct_bias
     from neuromoe.anat._quality import tissue_quality
-    from neuromoe.anat._tissues import segment
+    from neuromoe.anat._tissues import by_intensity, segment
 
     raw = load_image(t1w, ndim=3)
     check_content(raw, t1w)
@@ -68,7 +68,11 @@ def extract(
     brain = find_brain(head, Template.load(template), voxel_mm=registration_mm, seed=seed)
     verdict, reasons = judge(brain, head)
     print(f"tissues; mask: {verdict} {'; '.join(reasons)}", flush=True)
-    tissues = segment(head, brain.mask, voxel_mm=segmentation_mm)
+    try:
+        tissues = segment(head, brain.mask, voxel_mm=segmentation_mm)
+    except RuntimeError as err:
+        verdict, reasons = "fail", [*reasons, str(err)]
+        tissues = by_intensity(head, brain.mask)
     parameters = {
         "registration_mm": registration_mm,
         "segmentation_mm": segmentation_mm,

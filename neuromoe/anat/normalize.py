@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.geometry import map_points
+from neuromoe.core.images import load_image, save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import write_quality
 from neuromoe.core.template import Template
@@ -60,6 +61,7 @@ def normalize(
     from neuromoe.anat._jacobian import log_jacobian
     from neuromoe.anat._register import brain_image, on_template, overlap, register
 
+    tissue_maps = (gm_template, wm_template, csf_template)
     target = Template.load(template)
     head, inside = load_image(preproc, ndim=3), load_image(mask, ndim=3)
     print("registration", flush=True)
@@ -67,18 +69,20 @@ def normalize(
         brain_image(head, inside), target, voxel_mm=registration_mm, iterations=iterations, seed=seed
     )
     print("maps", flush=True)
-    maps = {t1w_template: head, gm_template: gm, wm_template: wm, csf_template: csf}
-    jacobian = log_jacobian(chain, target.grid)
+    images = {t1w_template: head}
+    images |= {path: load_image(tissue, ndim=3) for path, tissue in zip(tissue_maps, (gm, wm, csf), strict=True)}
+    # Where each voxel of the template lies in the T1w: found once, used by every map.
+    points = map_points(chain, target.grid.world())
+    jacobian = log_jacobian(points, target.grid)
     parameters = {"registration_mm": registration_mm, "iterations": iterations, "seed": seed}
-    for path, source in maps.items():
-        image = source if isinstance(source, Image) else load_image(source, ndim=3)
-        save_image(on_template(image, target, chain), path, target.grid.affine)
+    for path, image in images.items():
+        save_image(on_template(image, target.grid, points), path, target.grid.affine)
         write_sidecar(path, sources=[preproc, template], parameters=parameters, SpatialReference=target.label)
     save_image(jacobian * target.brain_mask, logjacobian, target.grid.affine)
     write_sidecar(logjacobian, sources=[t1w_to_template], SpatialReference=target.label)
     write_transform(t1w_to_template, chain)
     write_transform(template_to_t1w, inverse)
-    numbers = overlap(head, inside, target, chain) | {
+    numbers = overlap(head, inside, target, points) | {
         "log_jacobian_sd": float(jacobian[target.brain_mask].std()),
         "log_jacobian_min": float(jacobian[target.brain_mask].min()),
     }

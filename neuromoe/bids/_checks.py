@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from neuromoe.bids._scan import Found
 
@@ -40,7 +41,7 @@ def read_header(path: Path) -> dict[str, object]:
     import nibabel as nib
 
     try:
-        header = nib.load(path).header
+        header: Any = nib.load(path).header
     except nib.filebasedimages.ImageFileError as err:
         raise ValueError(str(err)) from err
     shape, zooms = header.get_data_shape(), [float(zoom) for zoom in header.get_zooms()]
@@ -52,7 +53,9 @@ def read_header(path: Path) -> dict[str, object]:
     }
 
 
-def check(bids_dir: Path, image: Found, header: Mapping[str, object], metadata: Mapping[str, object]) -> Iterator[Issue]:
+def check(
+    bids_dir: Path, image: Found, header: Mapping[str, object], metadata: Mapping[str, object]
+) -> Iterator[Issue]:
     """Yield what is wrong with an image that could be read."""
     shape = header["shape"]
     assert isinstance(shape, tuple)
@@ -92,7 +95,10 @@ def _check_bold(image: Found, header: Mapping[str, object], metadata: Mapping[st
     stated, stored = metadata.get("RepetitionTime"), header["repetition_time_s"]
     if stated is None and not stored:
         yield error(
-            "REPETITION_TIME", "neither JSON nor header gives one", image.path, 'add "RepetitionTime" (s) to the JSON'
+            "REPETITION_TIME",
+            "neither JSON nor header gives one",
+            image.path,
+            'add "RepetitionTime" (s) to the JSON',
         )
 
 

@@ -1,5 +1,6 @@
 """Which images feed the tensors: the filters of the configuration, and one T1w and one BOLD run per session."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -67,9 +68,7 @@ def _named(label: str, wanted: Sequence[str], prefix: str) -> bool:
     return label in {_with_prefix(str(word), prefix) for word in wanted}
 
 
-def one_per_session(
-    rows: Iterable[Row], *, task: str | None, run: str
-) -> tuple[list[Row], list[Issue]]:
+def one_per_session(rows: Iterable[Row], *, task: str | None, run: str) -> tuple[list[Row], list[Issue]]:
     """Keep one T1w and one BOLD run of each session; all dwi runs stay, to be merged.
 
     Parameters
@@ -104,8 +103,7 @@ def _best_t1w(rows: Sequence[Row]) -> Row:
     """Take the finest voxels, then the first name."""
 
     def volume(row: Row) -> float:
-        x, y, z = row.image.header["voxel_mm"]  # type: ignore[misc]
-        return round(x * y * z, 2)
+        return round(math.prod(row.image.header["voxel_mm"]), 2)  # type: ignore[call-overload]
 
     return min(rows, key=lambda row: (volume(row), row.image.path))
 

@@ -68,8 +68,8 @@ def parse_name(filename: str) -> Name:
     """
     stem, dot, extension = filename.partition(".")
     *entities, suffix = stem.split("_")
-    pairs = [match.groups() for part in entities if (match := _ENTITY.fullmatch(part))]
-    return Name(dict(pairs), suffix, dot + extension)
+    pairs = [match for part in entities if (match := _ENTITY.fullmatch(part))]
+    return Name({match[1]: match[2] for match in pairs}, suffix, dot + extension)
 
 
 def scan(bids_dir: Path) -> list[Found]:
@@ -118,6 +118,10 @@ def _inherited(bids_dir: Path, folder: Path, name: Name, extension: str) -> tupl
     for depth in range(len(parents) + 1):
         level = bids_dir.joinpath(*parents[:depth])
         for filename, other in _names(level):
-            if other.suffix == name.suffix and other.extension == extension and other.entities.items() <= name.entities.items():
+            if (
+                other.suffix == name.suffix
+                and other.extension == extension
+                and other.entities.items() <= name.entities.items()
+            ):
                 found.append(str((level / filename).relative_to(bids_dir)))
     return tuple(found)

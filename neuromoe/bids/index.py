@@ -9,7 +9,6 @@ from neuromoe.core.atomic import write_if_changed
 from neuromoe.core.errors import InputError
 from neuromoe.core.tables import MISSING, read_table, write_table
 
-
 MANIFEST = (
     "participant_id", "session_id", "modality", "suffix", "task", "run", "dir", "acq", "path", "used", "reason",
     "repetition_time_s", "shape", "voxel_mm", "volumes", "mem_mb", "sidecars", "bval", "bvec",
@@ -25,6 +24,7 @@ def index(
     sessions: Path,
     issues: Path,
     clinical: Path,
+    derivatives: Path | None = None,
     planned: Path | None = None,
     participants: list[str] | None = None,
     only_sessions: list[str] | None = None,
@@ -49,6 +49,8 @@ def index(
     manifest, sessions, issues, clinical : path
         The tables to write; a JSON file beside `clinical` types its columns. A table that would not change is
         not touched.
+    derivatives : path, optional
+        The folder to describe as a dataset made from this one.
     planned : path, optional
         A table of images that are still to be made, taken in place of what is in the folder.
     participants, only_sessions : list of str, optional
@@ -80,6 +82,7 @@ def index(
         No image was found, or `strict` is set and an image has an error.
     """
     from neuromoe.bids._choose import Row, by_filters, one_per_session
+    from neuromoe.bids._derivatives import describe_derivatives
     from neuromoe.bids._people import IDENTITY, People, check_people, clinical_rows
 
     label = label or {"column": "group"}
@@ -97,6 +100,8 @@ def index(
     features = clinical_rows(
         people, keys, label=label, columns=columns, site_column=site_column, group_column=group_column
     )
+    if derivatives:
+        describe_derivatives(derivatives, bids_dir)
     write_table(manifest, map(_manifest_row, rows), MANIFEST)
     write_table(sessions, _session_rows(rows, keys), SESSIONS)
     write_table(issues, [vars(problem) for problem in problems], ISSUES)
@@ -109,7 +114,10 @@ def _from_folder(bids_dir: Path) -> list[Any]:
 
     if not bids_dir.is_dir():
         raise InputError(
-            expected="a BIDS dataset", found="no such folder", where=bids_dir, fix="set bids_dir to the dataset"
+            expected="a BIDS dataset",
+            found="no such folder",
+            where=bids_dir,
+            fix="set bids_dir to the dataset",
         )
     return scan(bids_dir)
 

@@ -6,7 +6,17 @@ import shutil
 from pathlib import Path
 
 FSL_PROGRAMS = ("bet", "fast", "flirt", "fnirt", "mcflirt", "slicetimer", "topup", "eddy", "dtifit")
-PACKAGES = ("antspyx", "dipy", "nibabel", "nilearn", "nipype", "picsl_greedy", "scikit-learn", "snakemake", "torch")
+PACKAGES = (
+    "antspyx",
+    "dipy",
+    "nibabel",
+    "nilearn",
+    "nipype",
+    "picsl_greedy",
+    "scikit-learn",
+    "snakemake",
+    "torch",
+)
 
 
 def doctor(*, template: str = "nilearn", output_dir: Path = Path()) -> None:
@@ -65,7 +75,9 @@ def _template_state(template: str) -> str:
             description = read_description(template)
         except InputError as err:
             return f"not usable: {err}"
-        gone = [name for name in (description["head"], description["brain_mask"]) if not (Path(template) / name).is_file()]
+        gone = [
+            name for name in (description["head"], description["brain_mask"]) if not (Path(template) / name).is_file()
+        ]
         return f"{template}: " + (f"lacks {', '.join(gone)}" if gone else f"whole head, space {description['label']}")
     home = Path(os.environ.get("TEMPLATEFLOW_HOME", Path.home() / ".cache" / "templateflow"))
     here = any((home / f"tpl-{template}").glob("*.nii.gz")) if home.is_dir() else False

@@ -50,9 +50,7 @@ class Level:
         keep = ((voxels >= margin) & (voxels <= np.array(self.volume.shape) - 1 - margin)).all(axis=1)
         if keep.mean() < LEAST_OVERLAP:
             return self
-        return replace(
-            self, sample=replace(self.sample, points=self.sample.points[keep], bins=self.sample.bins[keep])
-        )
+        return replace(self, sample=replace(self.sample, points=self.sample.points[keep], bins=self.sample.bins[keep]))
 
 
 def make_levels(
@@ -71,9 +69,7 @@ def make_levels(
         volume = bin_intensities(_smooth(moving, sigma_mm).data, low, high, _BINS)
         share = np.bincount(bins, minlength=_BINS) / max(len(bins), 1)
         entropy = float(-(share[share > 0] * np.log(share[share > 0])).sum())
-        levels.append(
-            Level(Sample(points, bins, _BINS), volume, moving.affine, max(entropy, 1e-6), spacing_mm)
-        )
+        levels.append(Level(Sample(points, bins, _BINS), volume, moving.affine, max(entropy, 1e-6), spacing_mm))
     return levels
 
 

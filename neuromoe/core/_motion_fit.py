@@ -46,9 +46,7 @@ def fit_level(
     for volumes in chunks(series):
         model = shared or model_of(reference[..., volumes], affine, points, factor, level.fwhm_mm)
         stack = smooth(stack_of(series[..., volumes]), affine, level.fwhm_mm)
-        refined[volumes] = _fit_stack(
-            stack, model, factor[None], motion[volumes], affine, level.steps, robust
-        )
+        refined[volumes] = _fit_stack(stack, model, factor[None], motion[volumes], affine, level.steps, robust)
     return refined
 
 
@@ -90,9 +88,7 @@ class Model:
     normal_VKK: Tensor
 
 
-def model_of(
-    reference: NDArray, affine: NDArray, points: NDArray, weights_N: Tensor, fwhm_mm: float
-) -> Model:
+def model_of(reference: NDArray, affine: NDArray, points: NDArray, weights_N: Tensor, fwhm_mm: float) -> Model:
     """Prepare the reference and its derivatives at the points."""
     stack = smooth(stack_of(reference), affine, fwhm_mm)
     stack = stack / stack.flatten(1).abs().amax(dim=1)[:, None, None, None].clamp(min=1e-12)
@@ -151,11 +147,7 @@ def _propose(stack: Tensor, model: Model, weights: Tensor, voxel_motion: NDArray
     weights = inside * weights
     difference, gain = _unexplained(values, weights, model.reference_VN)
     # A volume that is half outside must not look good for having little left to compare.
-    cost = (
-        (weights * difference.square()).sum(1)
-        / weights.sum(1).clamp(min=1e-6)
-        / inside.mean(1).clamp(min=1e-3)
-    )
+    cost = (weights * difference.square()).sum(1) / weights.sum(1).clamp(min=1e-6) / inside.mean(1).clamp(min=1e-3)
     right = torch.matmul((weights * difference)[:, None], model.columns_VNK)[:, 0].double()
     ridge = torch.diag_embed(1e-6 * torch.diagonal(model.normal_VKK, dim1=1, dim2=2) + 1e-9)
     solved = torch.linalg.solve((model.normal_VKK + ridge).expand(len(stack), 8, 8), right)[:, :6]

@@ -52,7 +52,7 @@ def bin_intensities(values: np.ndarray, low: float, high: float, count: int) -> 
     >>> bin_intensities(np.array([-1.0, 0.0, 5.0, 10.0]), 0.0, 10.0, 25)
     array([ 2.,  2., 12., 22.])
     """
-    scaled = (values - low) / max(high - low, np.finfo(np.float32).tiny)
+    scaled = (values - low) / max(high - low, float(np.finfo(np.float32).tiny))
     return _MARGIN + np.clip(scaled, 0.0, 1.0) * (count - 1 - 2 * _MARGIN)
 
 

@@ -94,6 +94,11 @@ def tissue_probabilities(
     array (3, X, Y, Z), float32
         Probabilities of CSF, GM and WM; zero outside the mask.
 
+    Raises
+    ------
+    RuntimeError
+        Atropos found no three tissues: the mask holds no brain.
+
     References
     ----------
     .. [1] Avants et al. (2011), An open source multivariate framework for n-tissue segmentation,
@@ -102,12 +107,15 @@ def tissue_probabilities(
     import ants
 
     start = "kmeans[3]" if priors is None else [to_ants(image.like(prior)) for prior in priors]
-    result = ants.atropos(
-        a=to_ants(image),
-        x=to_ants(image.like(mask)),
-        i=start,
-        m=f"[{smoothing},1x1x1]",
-        c=f"[{iterations},0]",
-        priorweight=0.25,
-    )
+    try:
+        result = ants.atropos(
+            a=to_ants(image),
+            x=to_ants(image.like(mask)),
+            i=start,
+            m=f"[{smoothing},1x1x1]",
+            c=f"[{iterations},0]",
+            priorweight=0.25,
+        )
+    except Exception as err:  # antspyx raises nothing more specific
+        raise RuntimeError(f"Atropos found no three tissues: {err}") from err
     return np.stack([part.numpy() * mask for part in result["probabilityimages"]]).astype(np.float32)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
     try:
         yield folder / path.name
-        os.replace(folder / path.name, path)
+        (folder / path.name).replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -46,8 +45,8 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
         (holder / path.name).mkdir()
         yield holder / path.name
         if path.exists():
-            os.replace(path, holder / "replaced")
-        os.replace(holder / path.name, path)
+            path.replace(holder / "replaced")
+        (holder / path.name).replace(path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

@@ -145,9 +145,7 @@ class _Search:
         )  # fmt: skip
         return found.x
 
-    def distinct(
-        self, level: Level, starts: dict[str, NDArray], climbed: dict[str, NDArray], count: int
-    ) -> list[str]:
+    def distinct(self, level: Level, starts: dict[str, NDArray], climbed: dict[str, NDArray], count: int) -> list[str]:
         # The best that differ: starts which met at one place need no further look each.
         corners = self.center + _ARM_MM * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
         places = {name: self.place(starts[name], found) for name, found in climbed.items()}

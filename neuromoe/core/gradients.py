@@ -179,8 +179,7 @@ def write_gradients(bval: Path | str, bvec: Path | str, gradients: Gradients, af
 def _numbers(path: Path | str) -> NDArray:
     try:
         rows = [
-            [float(word) for word in line.replace(",", " ").split()]
-            for line in Path(path).read_text().splitlines()
+            [float(word) for word in line.replace(",", " ").split()] for line in Path(path).read_text().splitlines()
         ]
     except (OSError, ValueError) as err:
         raise InputError(

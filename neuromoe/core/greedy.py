@@ -112,9 +112,7 @@ def greedy_deformable(
     """
     names = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "warp": None, "back": None}
     mask = _mask(names, fixed_mask)
-    command = (
-        f"-m {metric} -i fixed moving -it START {mask} -n {iterations} -s {smoothing} -o warp -oinv back -wp 0"
-    )
+    command = f"-m {metric} -i fixed moving -it START {mask} -n {iterations} -s {smoothing} -o warp -oinv back -wp 0"
     results = _run(command, names, seed, initial)
     forward, backward = (_field(results[name], fixed.affine) for name in ("warp", "back"))
     return (forward, initial), (initial.inverse(), backward)

@@ -97,7 +97,10 @@ def _check(data: NDArray, affine: NDArray, ndim: int | None, path: Path | str) -
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise InputError(
-            expected="finite values", found=f"{bad} voxels NaN or infinite", where=path, fix="convert it again"
+            expected="finite values",
+            found=f"{bad} voxels NaN or infinite",
+            where=path,
+            fix="convert it again",
         )
 
 

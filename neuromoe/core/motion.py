@@ -84,9 +84,7 @@ def estimate_motion(
     for number in range(passes):
         # The early passes only bring the volumes near enough for a sharp mean.
         plan = (coarse if number == 0 else []) + fine
-        motion = _one_pass(
-            series, affine, target, keep, factor, motion, plan, robust and number == passes - 1
-        )
+        motion = _one_pass(series, affine, target, keep, factor, motion, plan, robust and number == passes - 1)
         if number < passes - 1:
             target = mean_of_aligned(series, affine, motion)
     return motion

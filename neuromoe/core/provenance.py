@@ -36,7 +36,11 @@ def sidecar_path(image: Path | str) -> Path:
 
 
 def write_sidecar(
-    image: Path | str, *, sources: Iterable[Path | str] = (), parameters: Mapping[str, Any] | None = None, **fields: Any
+    image: Path | str,
+    *,
+    sources: Iterable[Path | str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> None:
     """Write the JSON file beside an image.
 

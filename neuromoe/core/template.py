@@ -101,7 +101,10 @@ def read_description(folder: Path | str) -> dict:
     missing = [key for key in ("label", "head", "brain_mask") if key not in description]
     if missing:
         raise InputError(
-            expected="the keys label, head and brain_mask", found=f"no {', '.join(missing)}", where=path, fix="add them"
+            expected="the keys label, head and brain_mask",
+            found=f"no {', '.join(missing)}",
+            where=path,
+            fix="add them",
         )
     return description
 

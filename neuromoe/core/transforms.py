@@ -85,6 +85,8 @@ def write_transform(path: Path | str, chain: Sequence[Affine | Displacement]) ->
         _write_composite(path, chain)
     else:
         (affine,) = chain
+        if not isinstance(affine, Affine):
+            raise TypeError("a text file holds one affine transform")
         write_affines(path, [affine.matrix])
 
 

@@ -123,12 +123,8 @@ def judge(numbers: Mapping[str, float], limits: Limits, known: Sequence[str] = (
     if not numbers["ndc"] >= limits.ndc:
         reasons.append(f"neighbouring correlation {numbers['ndc']:.2f}, below {limits.ndc:g}")
     if numbers["outlier_slices"] > limits.outlier_slices:
-        reasons.append(
-            f"{numbers['outlier_slices']:.0f} slices with lost signal, above {limits.outlier_slices:g}"
-        )
+        reasons.append(f"{numbers['outlier_slices']:.0f} slices with lost signal, above {limits.outlier_slices:g}")
     if not limits.low_ml <= numbers["mask_volume_ml"] <= limits.high_ml:
-        reasons.append(
-            f"brain mask of {numbers['mask_volume_ml']:.0f} ml, not {limits.low_ml:g} to {limits.high_ml:g}"
-        )
+        reasons.append(f"brain mask of {numbers['mask_volume_ml']:.0f} ml, not {limits.low_ml:g} to {limits.high_ml:g}")
         return "fail", reasons
     return ("warn" if reasons else "pass"), reasons

@@ -74,9 +74,7 @@ def _denoised(series: Series, radius: int) -> tuple[Series, NDArray]:
     runs, sigmas = [], []
     for run in series.runs:
         b0 = run.image.data[..., run.gradients.is_b0].mean(axis=3)
-        head = binary_dilation(
-            b0 > 0.5 * otsu_threshold(np.minimum(b0, np.quantile(b0, 0.98))), iterations=radius
-        )
+        head = binary_dilation(b0 > 0.5 * otsu_threshold(np.minimum(b0, np.quantile(b0, 0.98))), iterations=radius)
         data, sigma = denoise(run.image.data, head, radius=radius)
         runs.append(Run(run.image.like(data), run.gradients))
         sigmas.append(sigma)

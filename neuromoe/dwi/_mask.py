@@ -44,10 +44,7 @@ def _grow(mask: NDArray, distance_mm: float, voxel_mm: NDArray) -> NDArray:
 
     if distance_mm >= 0:
         return distance_transform_edt(~mask, sampling=voxel_mm) <= distance_mm if mask.any() else mask
-    return (
-        distance_transform_edt(np.pad(mask, 1, mode="edge"), sampling=voxel_mm)[1:-1, 1:-1, 1:-1]
-        > -distance_mm
-    )
+    return distance_transform_edt(np.pad(mask, 1, mode="edge"), sampling=voxel_mm)[1:-1, 1:-1, 1:-1] > -distance_mm
 
 
 def _largest(mask: NDArray) -> NDArray:

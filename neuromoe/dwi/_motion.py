@@ -39,9 +39,7 @@ class MotionSettings:
     seed: int = 0
 
 
-def estimate_dwi_motion(
-    series: NDArray, affine: NDArray, gradients: Gradients, settings: MotionSettings
-) -> NDArray:
+def estimate_dwi_motion(series: NDArray, affine: NDArray, gradients: Gradients, settings: MotionSettings) -> NDArray:
     """Estimate one rigid matrix per volume.
 
     The unweighted volumes go to their mean. Each weighted one goes there by mutual information, then to
@@ -93,9 +91,7 @@ def _refine(
         turned = gradients.rotated(np.linalg.inv(motion[:, :3, :3]))
         aligned = align(volumes, affine, motion)
         expected = predict_left_out(aligned, turned, settings.reach_rad, settings.noise)
-        motion = estimate_motion(
-            volumes, affine, expected, initial=motion, smoothing_mm=(settings.smoothing_mm,)
-        )
+        motion = estimate_motion(volumes, affine, expected, initial=motion, smoothing_mm=(settings.smoothing_mm,))
     return motion
 
 

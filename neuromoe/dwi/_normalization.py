@@ -76,9 +76,7 @@ def unmask(values: NDArray, mask: NDArray) -> NDArray:
     return volume
 
 
-def carry(
-    maps: dict[str, NDArray], mask: Image, grid: Grid, chain: Sequence[Transform]
-) -> dict[str, NDArray]:
+def carry(maps: dict[str, NDArray], mask: Image, grid: Grid, chain: Sequence[Transform]) -> dict[str, NDArray]:
     """Bring maps onto a grid in one interpolation that reads from the mask alone.
 
     Parameters
@@ -102,9 +100,7 @@ def carry(
     share = sample(mask.like(mask.data.astype(np.float32)), points)
     known = share > 0.5
     scale = np.where(known, 1 / np.maximum(share, 0.5), 0)
-    carried = {
-        name: (sample(mask.like(data), points) * scale).reshape(grid.shape) for name, data in maps.items()
-    }
+    carried = {name: (sample(mask.like(data), points) * scale).reshape(grid.shape) for name, data in maps.items()}
     return {**carried, "mask": known.reshape(grid.shape)}
 
 
@@ -139,9 +135,7 @@ def to_template_without_t1w(
 
     brain = b0.like(np.where(mask.data > 0.5, b0.data, 0))
     fixed = template.brain
-    found = coregister(
-        brain, fixed, moving_mask=mask, fixed_mask=template.mask, dof=12, seed=seed, max_shift_mm=60
-    )
+    found = coregister(brain, fixed, moving_mask=mask, fixed_mask=template.mask, dof=12, seed=seed, max_shift_mm=60)
     moving = b0.like(t1w_like(maps["fa"], maps["md"], mask.data > 0.5))
     # The deformation is no finer than the diffusion voxels: estimating it at 3 mm costs a third.
     coarse = fixed.grid.at_voxel_mm(max(_DEFORMATION_MM, float(fixed.voxel_mm.max())))

@@ -85,8 +85,7 @@ class Series:
     def on_one_grid(self) -> NDArray:
         """Return all volumes (X, Y, Z, V) on the first run's grid, for estimation only."""
         parts = [
-            run.image.data if run.image.grid.same_as(self.grid) else resample(run.image, self.grid)
-            for run in self.runs
+            run.image.data if run.image.grid.same_as(self.grid) else resample(run.image, self.grid) for run in self.runs
         ]
         return np.concatenate(parts, axis=3)
 
@@ -94,10 +93,7 @@ class Series:
         """Give all runs the first one's mean b=0 signal, since scanners scale each run by itself."""
         first = _b0_level(self.runs[0])
         return Series(
-            [
-                Run(run.image.like(run.image.data * (first / _b0_level(run))), run.gradients)
-                for run in self.runs
-            ]
+            [Run(run.image.like(run.image.data * (first / _b0_level(run))), run.gradients) for run in self.runs]
         )
 
     def moved(self, motion: NDArray, *, order: int = 3) -> NDArray:
@@ -115,12 +111,9 @@ class Series:
         array (X, Y, Z, V), float32
             Never negative.
         """
-        volumes = [
-            _padded(run.image.volume(index)) for run in self.runs for index in range(run.image.data.shape[3])
-        ]
+        volumes = [_padded(run.image.volume(index)) for run in self.runs for index in range(run.image.data.shape[3])]
         moved = [
-            resample(volume, self.grid, [Affine(m)], order=order)
-            for volume, m in zip(volumes, motion, strict=True)
+            resample(volume, self.grid, [Affine(m)], order=order) for volume, m in zip(volumes, motion, strict=True)
         ]
         return np.maximum(np.stack(moved, axis=-1), 0)
 

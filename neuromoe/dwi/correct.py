@@ -124,9 +124,7 @@ def correct(
     )
     write_sidecar(mask, sources=[preproc], parameters=parameters, Type="Brain")
     write_quality(quality, result.numbers, verdict, reasons)
-    print(
-        f"{verdict}: {', '.join(f'{name} {value:.3g}' for name, value in result.numbers.items())}", flush=True
-    )
+    print(f"{verdict}: {', '.join(f'{name} {value:.3g}' for name, value in result.numbers.items())}", flush=True)
 
 
 def _opposed_phase(sidecars: list[Path] | None) -> list[str]:

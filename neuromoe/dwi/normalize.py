@@ -142,17 +142,13 @@ def normalize(
         save_image(series.like(maps[name]), path)
         write_sidecar(path, sources=sources[:4], parameters=parameters, Units=_UNITS[name])
     save_image(series.like(unmask(fitted.v1, inside)), v1)
-    write_sidecar(
-        v1, sources=sources[:4], parameters=parameters, Axes="RAS+ world: x right, y anterior, z superior"
-    )
+    write_sidecar(v1, sources=sources[:4], parameters=parameters, Axes="RAS+ world: x right, y anterior, z superior")
     extra = {"SpatialReference": target.label} | ({"T1w": "none, lower quality"} if t1w is None else {})
     for name, path in {"fa": fa_template, "md": md_template, "ad": ad_template, "rd": rd_template}.items():
         save_image(carried[name], path, target.grid.affine)
         write_sidecar(path, sources=[*sources, transform], parameters=parameters, Units=_UNITS[name], **extra)
     write_quality(quality, numbers, "warn" if reasons else "pass", reasons)
-    print(
-        "; ".join(reasons) or "pass", {name: round(value, 6) for name, value in numbers.items()}, flush=True
-    )
+    print("; ".join(reasons) or "pass", {name: round(value, 6) for name, value in numbers.items()}, flush=True)
 
 
 def _inside(series: Image, brain: Image, path: Path) -> NDArray:

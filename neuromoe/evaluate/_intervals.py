@@ -60,9 +60,7 @@ def bootstrap(
     return {name: value[0] for name, value in values.items()}, drawn
 
 
-def _averaged(
-    repeats: Sequence[Predictions], owners: Sequence[NDArray], counts_BP: NDArray
-) -> dict[str, NDArray]:
+def _averaged(repeats: Sequence[Predictions], owners: Sequence[NDArray], counts_BP: NDArray) -> dict[str, NDArray]:
     each = [compute(one, counts_BP[:, owner]) for one, owner in zip(repeats, owners, strict=True)]
     return {name: np.mean([metrics[name] for metrics in each], axis=0) for name in each[0]}
 
@@ -76,9 +74,7 @@ def percentile_interval(drawn: NDArray, confidence: float) -> tuple[NDArray, NDA
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
 
 
-def corrected_interval(
-    values_J: NDArray, test_over_train: float, confidence: float
-) -> tuple[float, float, float]:
+def corrected_interval(values_J: NDArray, test_over_train: float, confidence: float) -> tuple[float, float, float]:
     """Compute the mean over folds with an interval corrected for their shared training people.
 
     Parameters

@@ -64,14 +64,10 @@ def compute(predictions: Predictions, weights_BN: NDArray) -> dict[str, NDArray]
     total_B = weights_BN.sum(axis=1)
     p_NK, targets_N = predictions.probabilities, predictions.targets
     truth_NK = np.eye(p_NK.shape[1])[targets_N]
-    losses_N2 = np.stack(
-        [-np.log(np.maximum(p_NK[truth_NK > 0], _LEAST)), ((p_NK - truth_NK) ** 2).sum(axis=1)], 1
-    )
+    losses_N2 = np.stack([-np.log(np.maximum(p_NK[truth_NK > 0], _LEAST)), ((p_NK - truth_NK) ** 2).sum(axis=1)], 1)
     nll_B, brier_B = (weights_BN @ losses_N2 / total_B[:, None]).T
     by_class = _confusion_metrics(predictions, truth_NK, weights_BN, total_B)
-    auc_BK = np.stack(
-        [weighted_auc(p_NK[:, k], targets_N == k, weights_BN) for k in range(p_NK.shape[1])], axis=1
-    )
+    auc_BK = np.stack([weighted_auc(p_NK[:, k], targets_N == k, weights_BN) for k in range(p_NK.shape[1])], axis=1)
     return {
         **by_class,
         "auc": auc_BK,
@@ -153,7 +149,5 @@ def calibration_error(predictions: Predictions, weights_BN: NDArray) -> NDArray:
 def _mean_gate(gates_NM: NDArray, truth_NK: NDArray, weights_BN: NDArray) -> NDArray:
     classes, modalities = truth_NK.shape[1], gates_NM.shape[1]
     pairs_NKM = truth_NK[:, :, None] * gates_NM[:, None, :]
-    sums_BKM = (weights_BN @ pairs_NKM.reshape(len(gates_NM), -1)).reshape(
-        len(weights_BN), classes, modalities
-    )
+    sums_BKM = (weights_BN @ pairs_NKM.reshape(len(gates_NM), -1)).reshape(len(weights_BN), classes, modalities)
     return _ratio(sums_BKM, (weights_BN @ truth_NK)[:, :, None])

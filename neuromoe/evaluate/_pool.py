@@ -43,9 +43,7 @@ def gather(models: Path, experiment: str, folds: list[str] | None = None) -> pd.
             where=folder,
             fix="run `train fit` for all folds of the experiment",
         )
-    pooled = pd.concat(tables).sort_values(
-        ["repeat", "fold", "participant_id", "session_id"], ignore_index=True
-    )
+    pooled = pd.concat(tables).sort_values(["repeat", "fold", "participant_id", "session_id"], ignore_index=True)
     twice = pooled[pooled.duplicated(_KEYS)]
     if len(twice):
         raise InputError(
@@ -111,9 +109,7 @@ def arrays_of(table: pd.DataFrame) -> Pooled:
     targets = pd.Categorical(table["label"], categories=classes).codes.astype(np.int64)
     p_NK = table[[f"p_{name}" for name in classes]].to_numpy(float)
     p_NK /= p_NK.sum(axis=1, keepdims=True)
-    gates_NM = (
-        table[[f"gate_{name}" for name in modalities]].to_numpy(float).reshape(len(table), len(modalities))
-    )
+    gates_NM = table[[f"gate_{name}" for name in modalities]].to_numpy(float).reshape(len(table), len(modalities))
     rows = [np.flatnonzero(table["repeat"] == repeat) for repeat in sorted(table["repeat"].unique())]
     return Pooled(
         classes,

@@ -112,9 +112,7 @@ def write_confounds(path: Path, confounds: Confounds) -> None:
 
 def _tissue_signals(noise: Mapping[str, NDArray], volumes: int) -> dict[str, NDArray]:
     names = {"csf": "csf", "white_matter": "wm"}
-    return {
-        name: noise[key].mean(axis=0) if len(noise[key]) else np.zeros(volumes) for name, key in names.items()
-    }
+    return {name: noise[key].mean(axis=0) if len(noise[key]) else np.zeros(volumes) for name, key in names.items()}
 
 
 def _expanded(name: str, course: NDArray) -> dict[str, NDArray]:
@@ -159,7 +157,5 @@ def _described(found: Components, mask: str) -> list[dict[str, Any]]:
             "SingularValue": float(value),
             "VarianceExplained": float(share),
         }
-        for value, share, total in zip(
-            found.singular_values, found.variance_explained, cumulative, strict=True
-        )
+        for value, share, total in zip(found.singular_values, found.variance_explained, cumulative, strict=True)
     ]

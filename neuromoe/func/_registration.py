@@ -36,9 +36,7 @@ class Placement:
     found: Coregistration
 
 
-def place_in_t1w(
-    boldref: Image, mask: NDArray, t1w: Image, t1w_mask: Image | None, *, seed: int
-) -> Placement:
+def place_in_t1w(boldref: Image, mask: NDArray, t1w: Image, t1w_mask: Image | None, *, seed: int) -> Placement:
     """Register the BOLD reference rigidly to the T1w of the same person."""
     found = coregister(boldref, t1w, moving_mask=boldref.like(mask), fixed_mask=t1w_mask, dof=6, seed=seed)
     forward = Affine(found.matrix)

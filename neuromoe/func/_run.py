@@ -93,9 +93,7 @@ def read_run(
     return Run(image, load_image(boldref, ndim=3), brain, matrices, placed, chain, repetition_time_s)
 
 
-def noise_masks_of(
-    run: Run, target: Template, wm: Path | None, csf: Path | None
-) -> dict[str, NDArray[np.bool_]]:
+def noise_masks_of(run: Run, target: Template, wm: Path | None, csf: Path | None) -> dict[str, NDArray[np.bool_]]:
     """Return the masks of white matter and CSF, from the T1w's tissues or the template's."""
     if wm is None or csf is None:
         tissues = {"wm": target.wm, "csf": target.csf}
@@ -107,9 +105,7 @@ def noise_masks_of(
     return noise_masks(shares, run.brain)
 
 
-def run_confounds(
-    run: Run, noise: Mapping[str, NDArray], *, components: int, fd_threshold_mm: float
-) -> Confounds:
+def run_confounds(run: Run, noise: Mapping[str, NDArray], *, components: int, fd_threshold_mm: float) -> Confounds:
     """Make the confounds of a run on its own grid."""
     brain = aligned(run.image, run.motion, run.brain)
     return make_confounds(

@@ -149,6 +149,4 @@ def short_reason(volumes: int, repetition_time_s: float) -> list[str]:
     duration_s = volumes * repetition_time_s
     if volumes >= SHORT_VOLUMES and duration_s >= SHORT_S:
         return []
-    return [
-        f"short: {volumes} volumes, {duration_s:.0f} s (reliable from {SHORT_VOLUMES} and {SHORT_S:.0f} s)"
-    ]
+    return [f"short: {volumes} volumes, {duration_s:.0f} s (reliable from {SHORT_VOLUMES} and {SHORT_S:.0f} s)"]

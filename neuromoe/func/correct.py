@@ -175,9 +175,7 @@ def _description(place: "Placement", *, direct: bool) -> dict[str, Any]:
         "Start": found.start,
         "Score": found.score,
         "Scores": dict(found.scores),
-        "RegistrationQuality": "lower quality: no T1w, registered to the template directly"
-        if direct
-        else "usual",
+        "RegistrationQuality": "lower quality: no T1w, registered to the template directly" if direct else "usual",
     }
 
 
@@ -198,11 +196,7 @@ def _judge(
     volume, reasons = volume_verdict(brain, affine)
     reasons = reasons + short_reason(clean.timed.data.shape[3], clean.series.repetition_time_s)
     reasons += ["lower quality: registered to the template without a T1w"] if direct else []
-    reasons += (
-        [f"moved: mean framewise displacement {numbers['fd_mean']:.2f} mm"]
-        if numbers["fd_mean"] > 0.5
-        else []
-    )
+    reasons += [f"moved: mean framewise displacement {numbers['fd_mean']:.2f} mm"] if numbers["fd_mean"] > 0.5 else []
     reasons += [f"masks disagree: Dice {numbers['mask_dice']:.2f}"] if numbers["mask_dice"] < 0.75 else []
     write_quality(quality, numbers, worst([volume, "warn" if reasons else "pass"]), reasons)
 
@@ -212,9 +206,7 @@ def _motion_numbers(clean: _Clean, brain: NDArray, fd_threshold_mm: float) -> di
     from neuromoe.func._mask import center_mm
     from neuromoe.func._sampling import aligned
 
-    displacement = framewise_displacement(
-        motion_parameters(clean.motion, center_mm(brain, clean.reference.affine))
-    )[1:]
+    displacement = framewise_displacement(motion_parameters(clean.motion, center_mm(brain, clean.reference.affine)))[1:]
     courses = aligned(clean.timed, clean.motion, brain)
     changed, standard = dvars(courses)
     return {

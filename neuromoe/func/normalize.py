@@ -139,9 +139,7 @@ def normalize(
     maps = make_maps(run, target.mask.like(inside), model, seed, order=interpolation_order)
     print(f"maps of {int(inside.sum())} voxels", flush=True)
     record: dict[str, Any] = {
-        "sources": [
-            p for p in (bold, motion, transform, t1w_to_template, gm, wm, csf, template) if p is not None
-        ],
+        "sources": [p for p in (bold, motion, transform, t1w_to_template, gm, wm, csf, template) if p is not None],
         "parameters": {
             "regressors": model.names,
             "band_hz": [band.low_hz, band.high_hz],

@@ -30,9 +30,7 @@ class _Column:
 
     @property
     def features(self) -> list[str]:
-        named = (
-            [f"{self.name}={level}" for level in self.levels] if self.kind == "categorical" else [self.name]
-        )
+        named = [f"{self.name}={level}" for level in self.levels] if self.kind == "categorical" else [self.name]
         return [*named, f"{self.name} missing"] if self.with_missing else named
 
     def encode(self, values: "pd.Series") -> NDArray:

@@ -223,8 +223,6 @@ def _calibrate(scores_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[
 
     start = np.zeros(1 + scores_NK.shape[1])
     # Scores that point the wrong way on held-out people say nothing: the slope is never negative.
-    found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] + [(None, None)] * (len(start) - 1)
-    )
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] + [(None, None)] * (len(start) - 1))
     slope = float(found.x[0]) / scale
     return float(found.fun), slope, found.x[1:] - slope * scores_NK.mean(axis=0)

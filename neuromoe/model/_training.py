@@ -75,9 +75,7 @@ def train_network(
         Loss of the training people and of `val` per epoch.
     """
     rng = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     steps = settings.epochs * -(-len(train) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     history: list[dict[str, float]] = []
@@ -93,9 +91,7 @@ def train_network(
         history.append({"train": sum(losses) / len(train)})
         if len(val):
             now = history[-1]["val"] = _validate(network, read, val, settings, class_weights_K)
-            best, best_state, waited = (
-                (now, _copy(network), 0) if now < best else (best, best_state, waited + 1)
-            )
+            best, best_state, waited = (now, _copy(network), 0) if now < best else (best, best_state, waited + 1)
             if waited >= settings.patience:
                 break
     if best_state is not None:
@@ -136,7 +132,5 @@ def _validate(
     with torch.inference_mode():
         for rows in _batches(val, settings.batch_size):
             batch = read(rows, True)
-            total += float(weighted_cross_entropy(network(batch)[0], batch.target, class_weights_K)) * len(
-                rows
-            )
+            total += float(weighted_cross_entropy(network(batch)[0], batch.target, class_weights_K)) * len(rows)
     return total / len(val)

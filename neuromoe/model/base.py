@@ -187,9 +187,7 @@ class Model(ABC):
         weights_K = len(targets) / (np.maximum(counts_K, 1) * (counts_K > 0).sum())
         return weights_K if weighted else np.ones(len(counts_K))
 
-    def _with_inner(
-        self, cohort: Cohort, train: NDArray, val: NDArray | None, share: float
-    ) -> tuple[NDArray, NDArray]:
+    def _with_inner(self, cohort: Cohort, train: NDArray, val: NDArray | None, share: float) -> tuple[NDArray, NDArray]:
         if val is not None:
             return train, val
         kept, aside = split_inner(cohort.groups[train], self._targets(cohort, train), share, self.seed)
@@ -205,15 +203,10 @@ def check_positions(cohort: Cohort, positions: ArrayLike, name: str) -> NDArray:
     """Return integer positions, or raise InputError where they are none or out of range."""
     rows = np.asarray(positions)
     rows = rows.astype(np.int64) if rows.size == 0 else rows
-    if (
-        rows.ndim != 1
-        or rows.dtype.kind not in "iu"
-        or (rows.size and not 0 <= rows.min() <= rows.max() < len(cohort))
-    ):
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows.size and not 0 <= rows.min() <= rows.max() < len(cohort)):
         raise InputError(
             expected=f"integer positions from 0 to {len(cohort) - 1}",
-            found=f"{rows.dtype} of shape {rows.shape}"
-            + (f", {rows.min()} to {rows.max()}" if rows.size else ""),
+            found=f"{rows.dtype} of shape {rows.shape}" + (f", {rows.min()} to {rows.max()}" if rows.size else ""),
             where=name,
             fix="use numpy.flatnonzero on a boolean mask",
         )

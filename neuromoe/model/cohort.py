@@ -118,19 +118,13 @@ class Cohort:
                 fix="give the map another name",
             )
         volumes = {name: np.asarray(array) for name, array in maps.items()}
-        count = tables.common_length(
-            {**volumes, "labels": labels, CLINICAL: clinical, "participants": participants}
-        )
+        count = tables.common_length({**volumes, "labels": labels, CLINICAL: clinical, "participants": participants})
         shape = _common_shape(volumes, mask)
         brain = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
         places, grid = brain_patches(brain), patch_grid(shape)
         tokens, rows = {}, {}
         for name, volume in volumes.items():
-            there = (
-                np.ones(count, bool)
-                if name not in (present or {})
-                else np.asarray((present or {})[name], bool)
-            )
+            there = np.ones(count, bool) if name not in (present or {}) else np.asarray((present or {})[name], bool)
             tables.check_length(there, count, f"present[{name!r}]")
             rows[name] = np.where(there, np.cumsum(there) - 1, -1)
             tokens[name] = _cut_present(volume, there, brain, flat_places(places, grid), name)
@@ -188,9 +182,7 @@ class Cohort:
         chosen = {name: found.pop(name, None) if value is None else value for name, value in given.items()}
         table, types = tables.typed_clinical(found["clinical"], found["types"])
         who = {"participants": index["participant_id"].to_numpy(), "sessions": index["session_id"].to_numpy()}
-        return cls(
-            **parts, clinical=table, clinical_types=types, **tables.people(len(index), **chosen, **who)
-        )
+        return cls(**parts, clinical=table, clinical_types=types, **tables.people(len(index), **chosen, **who))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -229,9 +221,7 @@ class Cohort:
         names = np.array(self.modalities)
         return ["+".join(names[row]) or "none" for row in self.present(positions)]
 
-    def patches(
-        self, modality: str, positions: NDArray | Sequence[int], *, full_grid: bool = False
-    ) -> NDArray:
+    def patches(self, modality: str, positions: NDArray | Sequence[int], *, full_grid: bool = False) -> NDArray:
         """Read the patches of people who have the modality.
 
         Parameters

@@ -52,9 +52,7 @@ class Layer(nn.Module):
         self.heads = heads
         self.before_attention, self.before_network = nn.LayerNorm(width), nn.LayerNorm(width)
         self.projections, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.network = nn.Sequential(
-            nn.Linear(width, widening * width), nn.GELU(), nn.Linear(widening * width, width)
-        )
+        self.network = nn.Sequential(nn.Linear(width, widening * width), nn.GELU(), nn.Linear(widening * width, width))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:

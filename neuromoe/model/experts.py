@@ -21,9 +21,7 @@ class Expert(nn.Module):
 
     def __init__(self, width: int, classes: int, *, dropout: float) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes)
-        )
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes))
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
         """Return the logits (B, K)."""

@@ -53,9 +53,7 @@ class LateFusion(Model):
             if len(np.unique(targets)) == len(self.classes_):
                 self.experts[name] = self._fit_expert(cohort, name, mine, targets)
 
-    def _fit_expert(
-        self, cohort: Cohort, name: str, rows: NDArray, targets: NDArray
-    ) -> RidgeFit | LogisticFit:
+    def _fit_expert(self, cohort: Cohort, name: str, rows: NDArray, targets: NDArray) -> RidgeFit | LogisticFit:
         choices = {"weighted": self.settings.class_weights, "folds": self.settings.folds, "seed": self.seed}
         if name == CLINICAL:
             assert cohort.clinical is not None

@@ -127,16 +127,12 @@ class Network(nn.Module):
             "widening": s.widening,
             "dropout": s.dropout,
         }
-        self.encoders = nn.ModuleDict(
-            {name: Encoder(count, places_T3, **size) for name, count in features.items()}
-        )
+        self.encoders = nn.ModuleDict({name: Encoder(count, places_T3, **size) for name, count in features.items()})
         self.experts = nn.ModuleDict({name: Expert(s.width, classes, dropout=s.dropout) for name in features})
         self.names = list(features)
         if clinical is not None:
             self.names.append(CLINICAL)
-            self.clinical = ClinicalNetwork(
-                max(clinical, 1), width=s.clinical_width, dropout=s.clinical_dropout
-            )
+            self.clinical = ClinicalNetwork(max(clinical, 1), width=s.clinical_width, dropout=s.clinical_dropout)
             self.experts[CLINICAL] = Expert(s.clinical_width, classes, dropout=s.clinical_dropout)
         self.gate = Gate(clinical or 0, len(self.names), width=s.gate_width, dropout=s.gate_dropout)
         self.classes = classes
@@ -202,9 +198,7 @@ class NeuroMoEPaper(Model):
 
     def _build(self) -> Network:
         clinical = len(self.encoder.features) if CLINICAL in self.modalities_ else None
-        return Network(
-            self.features, torch.from_numpy(self.places_T3), clinical, len(self.classes_), self.settings
-        )
+        return Network(self.features, torch.from_numpy(self.places_T3), clinical, len(self.classes_), self.settings)
 
     def _weights(self, cohort: Cohort, rows: NDArray) -> Tensor:
         weights_K = self._class_weights(self._targets(cohort, rows), self.settings.class_weights)
@@ -222,9 +216,7 @@ class NeuroMoEPaper(Model):
                 if name != CLINICAL and present_BM[:, column].any():
                     tokens[name] = self._tokens(cohort, name, positions[present_BM[:, column]])
             targets = self._targets(cohort, positions) if labeled else np.zeros(len(positions), np.int64)
-            batch = Batch(
-                tokens, encoded_NF[positions], torch.from_numpy(present_BM), torch.from_numpy(targets)
-            )
+            batch = Batch(tokens, encoded_NF[positions], torch.from_numpy(present_BM), torch.from_numpy(targets))
             return batch.to(self.settings.device)
 
         return read
@@ -283,15 +275,11 @@ class NeuroMoEPaper(Model):
         )
         self.network = self._build()
         weights = {
-            key.removeprefix("network."): torch.from_numpy(value)
-            for key, value in arrays.items()
-            if key != "places"
+            key.removeprefix("network."): torch.from_numpy(value) for key, value in arrays.items() if key != "places"
         }
         self.network.load_state_dict(weights)
         self.network.to(self.settings.device).eval()
 
 
 def _places(cohort: Cohort, tokens: str) -> NDArray:
-    return (
-        np.argwhere(np.ones(cohort.grid, bool)) if tokens == "grid" else np.asarray(cohort.places, np.int64)
-    )
+    return np.argwhere(np.ones(cohort.grid, bool)) if tokens == "grid" else np.asarray(cohort.places, np.int64)

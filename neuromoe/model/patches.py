@@ -77,9 +77,7 @@ def spread_patches(tokens_NTF: NDArray, places_T3: NDArray, grid: tuple[int, int
     return full
 
 
-def join_patches(
-    tokens_NTF: NDArray, places_T3: NDArray, grid: tuple[int, int, int], patch: int = PATCH
-) -> NDArray:
+def join_patches(tokens_NTF: NDArray, places_T3: NDArray, grid: tuple[int, int, int], patch: int = PATCH) -> NDArray:
     """Undo :func:`cut_patches`: the volumes (N, C, D, H, W), zero outside the given patches."""
     d, h, w = grid
     full = spread_patches(tokens_NTF, places_T3, grid)

@@ -13,9 +13,7 @@ from neuromoe.core.atomic import replacing
 from neuromoe.core.errors import InputError
 
 
-def write_arrays(
-    path: Path | str, arrays: Mapping[str, NDArray], metadata: Mapping[str, str] | None = None
-) -> None:
+def write_arrays(path: Path | str, arrays: Mapping[str, NDArray], metadata: Mapping[str, str] | None = None) -> None:
     """Write named arrays and text metadata as a safetensors file.
 
     Parameters

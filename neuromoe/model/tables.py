@@ -87,14 +87,10 @@ def _texts(values: ArrayLike | None, instead: NDArray) -> NDArray:
     if values is None:
         return instead
     plain = [_plain(value) for value in np.asarray(values, object)]
-    return np.array(
-        [str(other) if value is None else str(value) for value, other in zip(plain, instead, strict=True)]
-    )
+    return np.array([str(other) if value is None else str(value) for value, other in zip(plain, instead, strict=True)])
 
 
-def quality_of(
-    quality: Mapping[str, ArrayLike] | None, maps: Mapping[str, Any], count: int
-) -> dict[str, NDArray]:
+def quality_of(quality: Mapping[str, ArrayLike] | None, maps: Mapping[str, Any], count: int) -> dict[str, NDArray]:
     """Bring quality numbers to (N, Q) float32; a modality without any has Q = 0."""
     result = {}
     for name in maps:
@@ -188,9 +184,7 @@ def read_clinical(path: Path | str) -> tuple["pd.DataFrame", dict[str, Mapping[s
 
     path = Path(path)
     if not path.is_file():
-        raise InputError(
-            expected="a table", found="no file", where=path, fix="run the step `bids index` first"
-        )
+        raise InputError(expected="a table", found="no file", where=path, fix="run the step `bids index` first")
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, na_values=_MISSING)
     beside = path.with_suffix(".json")
     types = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}

@@ -26,8 +26,7 @@ NONE = (
     "is less exact."
 )
 CLEAN = (
-    "Brightness should be even within a tissue. The line should follow the brain: no eyes, no neck, "
-    "no cortex cut off."
+    "Brightness should be even within a tissue. The line should follow the brain: no eyes, no neck, no cortex cut off."
 )
 
 
@@ -93,15 +92,11 @@ def _tissues(clean: Image, brain: Image | None, paths: tuple[Path | None, ...]) 
     return [picture(view, [base, *washes], title="Tissues", caption=caption, swatches=swatches)]
 
 
-def _normalized(
-    template: Template, t1w: Path | None, gm: Path | None, logjacobian: Path | None
-) -> list[Figure]:
+def _normalized(template: Template, t1w: Path | None, gm: Path | None, logjacobian: Path | None) -> list[Figure]:
     figures = []
     view = view_of(template.mask, template.brain_mask)
     if t1w is not None:
-        head = on_template(
-            view, template.head, template, title="The template", caption="What everybody is brought to."
-        )
+        head = on_template(view, template.head, template, title="The template", caption="What everybody is brought to.")
         caption = "Cortex, ventricles and the brain's border should lie where they lie in the template."
         image = load_on(t1w, template.grid)
         figures += [
@@ -113,9 +108,7 @@ def _normalized(
         layers: list[Layer] = [grey(image), Contour(template.mask.data, CYAN)]
         caption = "Probability of grey matter on the template's grid, black 0 to white 1."
         swatches = [("template's brain", CYAN)]
-        figures.append(
-            picture(view, layers, title="Grey matter on the template", caption=caption, swatches=swatches)
-        )
+        figures.append(picture(view, layers, title="Grey matter on the template", caption=caption, swatches=swatches))
     if logjacobian is not None:
         caption = (
             "Logarithm of the volume ratio. Smooth patches are normal; "

@@ -20,10 +20,7 @@ from neuromoe.report._page import Figure, Section
 from neuromoe.report._pictures import Colour, View, view_of
 from neuromoe.report._volumes import b0_index, read_volume
 
-NONE = (
-    "There are no diffusion images for this session, or they could not be used. "
-    "Nothing was computed for them."
-)
+NONE = "There are no diffusion images for this session, or they could not be used. Nothing was computed for them."
 AXES = (("left-right", (230, 60, 60)), ("front-back", (60, 190, 80)), ("up-down", (80, 110, 245)))
 FULL_COLOUR_FA = 0.7
 

@@ -98,9 +98,7 @@ def on_template(view: View, image: Image, template: Template, *, title: str, cap
     return picture(view, layers, title=title, caption=caption, swatches=[("template's brain", CYAN)])
 
 
-def map_figure(
-    view: View, image: Image, *, title: str, caption: str, unit: str = "", signed: bool = False
-) -> Figure:
+def map_figure(view: View, image: Image, *, title: str, caption: str, unit: str = "", signed: bool = False) -> Figure:
     """Show a map in colours: from zero, or from minus to plus the same number where it has a sign."""
     inside = image.data != 0
     low, high = window(image.data, inside, 1, 99)

@@ -81,14 +81,11 @@ def _normalized(template: Template, boldref: Path | None, maps: tuple[Path | Non
     figures = []
     if boldref is not None:
         caption = (
-            "The line is the template's brain. Signal lost above the nose and the ears is usual; "
-            "a shifted edge is not."
+            "The line is the template's brain. Signal lost above the nose and the ears is usual; a shifted edge is not."
         )
         image = load_on(boldref, template.grid)
         figures.append(on_template(view, image, template, title="Reference on the template", caption=caption))
     for path, (title, caption, signed) in zip(maps, MAPS, strict=True):
         if path is not None:
-            figures.append(
-                map_figure(view, load_on(path, template.grid), title=title, caption=caption, signed=signed)
-            )
+            figures.append(map_figure(view, load_on(path, template.grid), title=title, caption=caption, signed=signed))
     return figures

@@ -47,9 +47,7 @@ def scores(values: ArrayLike, sites: Sequence[str]) -> NDArray:
     return z
 
 
-def flags(
-    quality: Mapping[str, Mapping[str, Mapping[str, float]]], sites: Mapping[str, str]
-) -> dict[str, list[Flag]]:
+def flags(quality: Mapping[str, Mapping[str, Mapping[str, float]]], sites: Mapping[str, str]) -> dict[str, list[Flag]]:
     """Find the outliers of a cohort.
 
     Parameters
@@ -68,9 +66,7 @@ def flags(
     for modality, number in numbers_of(quality):
         keys = [key for key in quality if number in quality[key].get(modality, {})]
         values = [quality[key][modality][number] for key in keys]
-        for key, value, z in zip(
-            keys, values, scores(values, [sites.get(key, "n/a") for key in keys]), strict=True
-        ):
+        for key, value, z in zip(keys, values, scores(values, [sites.get(key, "n/a") for key in keys]), strict=True):
             if abs(z) > LIMIT:
                 found.setdefault(key, []).append((modality, number, value, float(z)))
     return found

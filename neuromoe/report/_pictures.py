@@ -159,9 +159,7 @@ def view_of(
     return View(box, cuts, (x_mm, y_mm, z_mm))
 
 
-def _box(
-    inside: NDArray, voxel_mm: tuple[float, float, float], margin_mm: float
-) -> tuple[slice, slice, slice]:
+def _box(inside: NDArray, voxel_mm: tuple[float, float, float], margin_mm: float) -> tuple[slice, slice, slice]:
     parts = []
     for axis, size in enumerate(inside.shape):
         used = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
@@ -180,9 +178,7 @@ def foreground(data: NDArray) -> NDArray:
     return data > 0.12 * np.percentile(data, 99)
 
 
-def window(
-    data: NDArray, inside: NDArray | None = None, low: float = 1, high: float = 99.5
-) -> tuple[float, float]:
+def window(data: NDArray, inside: NDArray | None = None, low: float = 1, high: float = 99.5) -> tuple[float, float]:
     """Return the grey window: percentiles of the values inside, or of those that are not zero."""
     values = data[inside] if inside is not None and inside.any() else data[data != 0]
     if not values.size:

@@ -72,9 +72,7 @@ class Plot:
 
     def __post_init__(self) -> None:
         box = f"0 0 {self.width:g} {self.height:g}"
-        self.root = ElementTree.Element(
-            "svg", {"viewBox": box, "role": "img", "aria-label": self.alt, "class": "plot"}
-        )
+        self.root = ElementTree.Element("svg", {"viewBox": box, "role": "img", "aria-label": self.alt, "class": "plot"})
 
     def at_x(self, value: float) -> float:
         """Return the place of a number on the horizontal scale."""
@@ -98,9 +96,7 @@ class Plot:
         element.text = text
         return element
 
-    def text(
-        self, x: float, y: float, words: str, anchor: str = "start", colour: str = FAINT, **more
-    ) -> None:
+    def text(self, x: float, y: float, words: str, anchor: str = "start", colour: str = FAINT, **more) -> None:
         """Write words at a place in the picture's own units."""
         self.add("text", words, x=float(x), y=float(y), text_anchor=anchor, fill=colour, **more)
 
@@ -133,9 +129,7 @@ class Plot:
         style = {"stroke_width": "1.4", "stroke_linejoin": "round"} | more
         self.add("path", d="".join(parts), fill="none", stroke=colour, **style)
 
-    def dot(
-        self, x: float, y: float, colour: str, tip: str, href: str | None = None, radius: float = 4
-    ) -> None:
+    def dot(self, x: float, y: float, colour: str, tip: str, href: str | None = None, radius: float = 4) -> None:
         """Draw a dot at a place in the picture's own units, with a tip and perhaps a link."""
         parent = self.add("a", href=href) if href else None
         dot = self.add(

@@ -54,7 +54,5 @@ def average(rows: Sequence[Row]) -> tuple[dict[str, str], dict[str, float], set[
             if name.startswith("p_"):
                 total[name[2:]] = total.get(name[2:], 0.0) + float(cell)
     probabilities = {key: sums[key].get(truth, 0.0) / counts[key] for key, truth in truths.items()}
-    wrong = {
-        key for key, truth in truths.items() if max(sums[key], key=lambda name: sums[key][name]) != truth
-    }
+    wrong = {key for key, truth in truths.items() if max(sums[key], key=lambda name: sums[key][name]) != truth}
     return truths, probabilities, wrong

@@ -78,9 +78,7 @@ def reliability_figure(record: Record) -> Figure:
     bins = record["reliability"]
     total = sum(one["predictions"] for one in bins) or 1
     words = "; ".join(f"confidence {short(one['confidence'])}: {short(one['hits'])} right" for one in bins)
-    plot = Plot(
-        320, 300, (0, 1), (0, 1), (42, 12, 28, 40), f"Reliability of {record['experiment']}. {words}."
-    )
+    plot = Plot(320, 300, (0, 1), (0, 1), (42, 12, 28, 40), f"Reliability of {record['experiment']}. {words}.")
     plot.axis_y("share that was right", 5)
     plot.axis_x("confidence", 5)
     plot.line([0, 1], [0, 1], FAINT, stroke_dasharray="5 4")
@@ -153,8 +151,4 @@ def gate_rows(record: Record) -> dict[str, Any] | None:
         for name, gate in gates.items()
     ]
     used = {m for row in rows for m, cell in zip(modalities, row["cells"], strict=True) if cell["value"]}
-    return (
-        {"experiment": record["experiment"], "modalities": modalities, "rows": rows}
-        if len(used) > 1
-        else None
-    )
+    return {"experiment": record["experiment"], "modalities": modalities, "rows": rows} if len(used) > 1 else None

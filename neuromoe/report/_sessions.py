@@ -66,9 +66,7 @@ class Sessions:
             keys = [key for key in self.quality if number in self.quality[key][modality]]
             values = [self.quality[key][modality][number] for key in keys]
             odd = {key for key in keys for flag in self.odd.get(key, ()) if flag[:2] == (modality, number)}
-            figures.setdefault(modality, []).append(
-                strip_figure(number, keys, values, self.sites, odd, links)
-            )
+            figures.setdefault(modality, []).append(strip_figure(number, keys, values, self.sites, odd, links))
         return figures
 
     def table(self) -> list[dict[str, Any]]:

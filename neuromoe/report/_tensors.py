@@ -58,9 +58,7 @@ def read_packed(path: Path) -> Packed:
                 json.loads(header[key]) for key in ("quality", "verdict", "reasons", "channels")
             )
             numbers = {
-                modality: file.get_tensor(f"quality/{modality}").tolist()
-                if f"quality/{modality}" in held
-                else []
+                modality: file.get_tensor(f"quality/{modality}").tolist() if f"quality/{modality}" in held else []
                 for modality in MODALITIES
             }
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as err:
@@ -82,9 +80,7 @@ def tensor_section(path: Path | None) -> Section:
         if modality not in packed.modalities:
             failed = packed.verdicts.get(modality) == "fail"
             why = "left out, for its quality failed" if failed else "absent"
-            section.words.append(
-                f"{MODALITY_NAMES[modality]} is {why}; the model decides without it for this person."
-            )
+            section.words.append(f"{MODALITY_NAMES[modality]} is {why}; the model decides without it for this person.")
     for modality in packed.modalities:
         section.figures.extend(_channels(path, modality, packed.channels[modality]))
     return section

@@ -85,9 +85,7 @@ def _demo(record: Record) -> str:
     )
     if math.isnan(low):
         return words
-    return (
-        f"{words} The intervals say so: the balanced accuracy may as well be {short(low)} as {short(high)}."
-    )
+    return f"{words} The intervals say so: the balanced accuracy may as well be {short(low)} as {short(high)}."
 
 
 def _headline(record: Record) -> str:
@@ -110,9 +108,7 @@ def _chance(record: Record) -> str:
             "A number without an interval shows nothing."
         )
     inside = [name for name in better if not better[name]]
-    level = ", ".join(
-        f"{short(levels[name]['value'])} for {_words(name)} ({how})" for name, how in GUESSING.items()
-    )
+    level = ", ".join(f"{short(levels[name]['value'])} for {_words(name)} ({how})" for name, how in GUESSING.items())
     if not inside:
         return f"The intervals lie wholly above chance ({level}): the predictions carry some information."
     if len(inside) == len(GUESSING):
@@ -142,8 +138,7 @@ def _size(record: Record) -> str:
     if half <= WIDE:
         return f"{known}."
     return (
-        f"{known}: too wide to plan anything on. "
-        f"Half that width needs about four times as many people ({4 * people})."
+        f"{known}: too wide to plan anything on. Half that width needs about four times as many people ({4 * people})."
     )
 
 

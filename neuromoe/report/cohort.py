@@ -68,9 +68,7 @@ def cohort(
         columns=clinical_columns(people),
         strips=everyone.strips(),
         count=len(table),
-        table=table
-        if whole
-        else [row for row in table if row["odd"] or row["verdict"] != "pass"][: 5 * MOST_ROWS],
+        table=table if whole else [row for row in table if row["odd"] or row["verdict"] != "pass"][: 5 * MOST_ROWS],
         whole=whole,
         issues=read_table(issues),
         excluded=[row for row in read_table(manifest) if row["used"] != "true"],

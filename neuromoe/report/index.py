@@ -48,9 +48,7 @@ def index(
     for row in rows:
         file = subjects / f"{key_of(row)}.html"
         has = [MODALITY_NAMES[name] for name in MODALITIES if row.get(name) == "true"]
-        entries.append(
-            {"key": key_of(row), "has": has, "href": page_link(page, file) if file.is_file() else None}
-        )
+        entries.append({"key": key_of(row), "has": has, "href": page_link(page, file) if file.is_file() else None})
     write_page(
         page,
         "index.html",

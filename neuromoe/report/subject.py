@@ -219,7 +219,5 @@ def provenance(images: list[Path]) -> list[dict[str, Any]]:
             continue
         fields = json.loads(path.read_text(encoding="utf-8"))
         sources = [Path(source).name for source in fields.pop("Sources", [])]
-        records.append(
-            {"file": image.name, "sources": sources, "text": json.dumps(fields, indent=1, sort_keys=True)}
-        )
+        records.append({"file": image.name, "sources": sources, "text": json.dumps(fields, indent=1, sort_keys=True)})
     return records

@@ -113,9 +113,7 @@ def _join(a: NDArray, b: NDArray, width_mm: float) -> NDArray:
     return b + (a - b) * blend + width_mm * blend * (1 - blend)
 
 
-def _paint_braincase(
-    canvas: Canvas, part: Part, radius: NDArray, layers: dict[str, NDArray], texture: NDArray
-) -> None:
+def _paint_braincase(canvas: Canvas, part: Part, radius: NDArray, layers: dict[str, NDArray], texture: NDArray) -> None:
     """Paint the bone's three layers, then the dura and the fluid where the brain will lie."""
     for layer, material in (("outer_table", BONE), ("diploe", MARROW), ("inner_table", BONE)):
         canvas.paint(layers[layer] - radius, material, part, texture)

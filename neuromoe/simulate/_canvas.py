@@ -57,8 +57,7 @@ class Canvas:
         self.voxel_mm = float(grid.affine[0, 0])
         self._layers = [np.zeros(grid.shape, np.float32) for _ in range(3)]
         self._axes = [
-            (grid.affine[axis, 3] + self.voxel_mm * np.arange(grid.shape[axis])).astype(np.float32)
-            for axis in range(3)
+            (grid.affine[axis, 3] + self.voxel_mm * np.arange(grid.shape[axis])).astype(np.float32) for axis in range(3)
         ]
 
     def points(self, part: Part = EVERYWHERE) -> tuple[NDArray, NDArray, NDArray]:

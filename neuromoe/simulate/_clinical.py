@@ -40,12 +40,8 @@ class Feature:
 
 CLINICAL = (
     Feature("motor_score", "Motor examination, higher is worse", "points", 9, 6, 0.9, 0.15, 0, 132),
-    Feature(
-        "cognition_score", "Cognitive screening, higher is better", "points", 26.5, 2.2, -0.4, -0.2, 0, 30
-    ),
-    Feature(
-        "olfaction_score", "Odours named correctly, higher is better", "points", 30, 5, -0.8, -0.2, 0, 40
-    ),
+    Feature("cognition_score", "Cognitive screening, higher is better", "points", 26.5, 2.2, -0.4, -0.2, 0, 30),
+    Feature("olfaction_score", "Odours named correctly, higher is better", "points", 30, 5, -0.8, -0.2, 0, 40),
     Feature("rbd_score", "REM sleep behaviour questionnaire", "points", 4, 2.6, 0.8, 0.0, 0, 13),
     Feature("education_years", "Years of school and university", "a", 14, 3, 0.0, -0.1, 5, 24),
 )
@@ -76,9 +72,7 @@ def serum_values(rng: random.Random, severity: float, age: float) -> dict[str, f
 
 def dictionary(features: tuple[Feature, ...]) -> dict[str, object]:
     """Return the BIDS data dictionary of numeric columns."""
-    return {
-        feature.name: {"Description": feature.description, "Units": feature.units} for feature in features
-    }
+    return {feature.name: {"Description": feature.description, "Units": feature.units} for feature in features}
 
 
 def level_dictionary() -> dict[str, object]:

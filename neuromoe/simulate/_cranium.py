@@ -116,9 +116,7 @@ def _envelope(directions: NDArray, brain_mask: Image) -> NDArray:
     offset = (points[~stem] - CENTER_MM)[:: max(len(points) // 4500, 1)].astype(np.float32)
     radius = np.sqrt((offset**2).sum(axis=1))
     flat = directions.reshape(-1, 3).astype(np.float32)
-    weights = np.exp(np.float32(_CONCENTRATION) * (flat @ (offset / radius[:, None]).T - 1)) + np.float32(
-        1e-12
-    )
+    weights = np.exp(np.float32(_CONCENTRATION) * (flat @ (offset / radius[:, None]).T - 1)) + np.float32(1e-12)
     mean = (weights @ (radius / 80) ** _POWER) / weights.sum(axis=1)
     return 80 * mean.reshape(directions.shape[:2]) ** (1 / _POWER)
 

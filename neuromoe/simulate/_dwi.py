@@ -75,9 +75,7 @@ def scan_dwi(anatomy: Anatomy, properties: Properties, image: ImagePlan) -> DwiS
             dropouts[volume] = _drop_slices(signal, _jump_mm(parameters, volume), lost)
         stored[..., volume] = as_stored(rician(signal, site.noise * WHITE_MATTER, rng), WHITE_MATTER)
     mask, tensors = _truth(channels, properties, grid, to_reference)
-    return DwiScan(
-        grid, stored, values, directions, motion, parameters, to_reference, mask, tensors, dropouts
-    )
+    return DwiScan(grid, stored, values, directions, motion, parameters, to_reference, mask, tensors, dropouts)
 
 
 def spread_directions(count: int) -> NDArray:
@@ -91,16 +89,12 @@ def spread_directions(count: int) -> NDArray:
     """
     turn = np.arange(count) * np.pi * (3 - np.sqrt(5))
     height = (np.arange(count) + 0.5) / count
-    vectors = np.stack(
-        [np.sqrt(1 - height**2) * np.cos(turn), np.sqrt(1 - height**2) * np.sin(turn), height], axis=1
-    )
+    vectors = np.stack([np.sqrt(1 - height**2) * np.cos(turn), np.sqrt(1 - height**2) * np.sin(turn), height], axis=1)
     for _ in range(200):
         both = np.concatenate([vectors, -vectors])
         apart = vectors[:, None] - both[None]
         distance = np.sqrt((apart**2).sum(axis=-1))
-        force = np.divide(
-            apart, distance[..., None] ** 3, out=np.zeros_like(apart), where=distance[..., None] > 1e-9
-        )
+        force = np.divide(apart, distance[..., None] ** 3, out=np.zeros_like(apart), where=distance[..., None] > 1e-9)
         vectors = vectors + 0.02 * force.sum(axis=1)
         vectors /= np.sqrt((vectors**2).sum(axis=1, keepdims=True))
     return vectors
@@ -145,9 +139,7 @@ def _drop_slices(signal: NDArray, jump_mm: float, rng: np.random.Generator) -> i
     return len(slices)
 
 
-def _truth(
-    channels: Image, properties: Properties, grid: Grid, to_reference: NDArray
-) -> tuple[NDArray, NDArray]:
+def _truth(channels: Image, properties: Properties, grid: Grid, to_reference: NDArray) -> tuple[NDArray, NDArray]:
     to_t1w = np.linalg.inv(to_reference)
     turn = to_t1w[:3, :3]
     mask = properties.brain_on(grid, to_t1w)

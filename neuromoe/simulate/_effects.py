@@ -78,9 +78,7 @@ def strengths(effects: dict[str, Any] | None = None) -> dict[str, float]:
     for name, value in (effects or {}).items():
         if name not in chosen:
             nearest = difflib.get_close_matches(name, chosen, n=1) or [", ".join(chosen)]
-            raise InputError(
-                expected="a planted effect", found=repr(name), where="effects", fix=f"write {nearest[0]}"
-            )
+            raise InputError(expected="a planted effect", found=repr(name), where="effects", fix=f"write {nearest[0]}")
         if not isinstance(value, int | float) or not 0 <= value <= 0.6:
             raise InputError(
                 expected="a share from 0 to 0.6", found=repr(value), where=f"effects {name}", fix="correct it"

@@ -49,9 +49,7 @@ def paint_spine(canvas: Canvas, texture: NDArray) -> None:
     canvas.paint(np.minimum(body_depth + 1.5, below_axis), BONE, part)
     canvas.paint(np.minimum(body_depth, below_axis), SPONGY_BONE, part, texture)
     gap = np.abs((-z % 17.0) - 8.5) - 6.0
-    canvas.paint(
-        np.minimum(np.minimum(body_depth + 1, below_axis), np.broadcast_to(gap, body_depth.shape)), DISC, part
-    )
+    canvas.paint(np.minimum(np.minimum(body_depth + 1, below_axis), np.broadcast_to(gap, body_depth.shape)), DISC, part)
     arch = 3.0 - np.abs(np.hypot(x, y - middle) - 11.5)
     spine = np.minimum(2.5 - np.abs(x), np.minimum(behind - 12, 36 - behind)) - np.maximum(-gap, 0) * 2
     canvas.paint(np.minimum(np.maximum(arch, spine), below_axis), BONE, part)
@@ -91,9 +89,7 @@ def _paint_nose(canvas: Canvas, rng: np.random.Generator, texture: NDArray) -> N
     part = canvas.box((-20, 18, -92), (20, 104, -36))
     x, y, z = canvas.points(part)
     roof, floor = np.interp(y, (20, 50, 80, 100), (-46, -40, -46, -76)), -86
-    depth = np.minimum(
-        np.minimum(roof - z, z - floor), np.minimum(13 - np.abs(x), np.minimum(y - 22, 98 - y))
-    )
+    depth = np.minimum(np.minimum(roof - z, z - floor), np.minimum(13 - np.abs(x), np.minimum(y - 22, 98 - y)))
     canvas.paint(depth + 1.5, BONE, part)
     canvas.paint(depth, MUCOSA, part, texture)
     passage = np.minimum(depth - 1, 1.6 + 1.4 * np.sin(z * 0.42) - np.abs(np.abs(x) - 6.0) * 0.8)

@@ -87,9 +87,7 @@ def draw_waves(rng: np.random.Generator) -> Waves:
     pulse = np.zeros((3, 1, 2 * _WAVES))
     pulse[0, 0, :3], pulse[1, 0, :3] = rng.uniform(*_PULSE_HZ, 3), rng.uniform(0, 2 * np.pi, 3)
     pulse[2, 0, :3] = np.sqrt(2 / 3)
-    return Waves(
-        *(np.concatenate(pair) for pair in zip((frequencies, phases, amplitudes), pulse, strict=True))
-    )
+    return Waves(*(np.concatenate(pair) for pair in zip((frequencies, phases, amplitudes), pulse, strict=True)))
 
 
 def scan_bold(anatomy: Anatomy, properties: Properties, image: ImagePlan) -> BoldScan:

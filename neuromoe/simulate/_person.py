@@ -74,9 +74,7 @@ def draw_anatomy(person: Person, seed: int, effects: dict[str, float] | None = N
     planted = {name: person.severity * strength for name, strength in strengths(effects).items()}
     whole = bundled_brain(size.template_mm)
     mask = whole.like(whole.data[..., BRAIN])
-    body = draw_body(
-        stream(seed, person.participant_id, "body"), mask, voxel_mm=size.body_mm, age_years=person.age
-    )
+    body = draw_body(stream(seed, person.participant_id, "body"), mask, voxel_mm=size.body_mm, age_years=person.age)
     shape = draw_shape(stream(seed, person.participant_id, "shape"), planted["volume_drop"])
     return Anatomy(person, size, seed, thin(whole, planted["thinning"]), body, shape, planted)
 

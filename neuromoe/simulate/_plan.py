@@ -148,11 +148,7 @@ def plan(
 
 def images(person: Person, size: str | None = None) -> list[ImagePlan]:
     """Describe each image of a person, in the order anat, dwi, func."""
-    return [
-        _image(person, modality, SIZES[size or person.size])
-        for modality in MODALITIES
-        if person.has(modality)
-    ]
+    return [_image(person, modality, SIZES[size or person.size]) for modality in MODALITIES if person.has(modality)]
 
 
 def site_of(person: Person) -> Site:
@@ -166,9 +162,7 @@ def _check(sessions: int, size: str, rates: dict[str, float]) -> None:
             expected=f"one of {', '.join(SIZES)}", found=repr(size), where="size", fix="choose one of these"
         )
     if sessions < 1:
-        raise InputError(
-            expected="1 or more", found=str(sessions), where="sessions", fix="ask for at least one"
-        )
+        raise InputError(expected="1 or more", found=str(sessions), where="sessions", fix="ask for at least one")
     for name, rate in rates.items():
         if not 0 <= rate <= 1:
             raise InputError(expected="a share from 0 to 1", found=str(rate), where=name, fix="correct it")

@@ -20,9 +20,7 @@ from neuromoe.simulate._tracts import dyad_field, pack, unpack
 S0 = {"gm": 0.76, "wm": 0.62, "csf": 1.25}
 RADIAL = {"gm": 0.72, "wm": 0.38, "csf": 3.0}
 ALONG = {"gm": 0.24, "wm": 1.40, "csf": 0.0}
-NETWORK_SHARE = (
-    0.03  # BOLD fluctuation (standard deviation) in the middle of a network, as a share of the signal.
-)
+NETWORK_SHARE = 0.03  # BOLD fluctuation (standard deviation) in the middle of a network, as a share of the signal.
 PULSE_SHARE = 0.02
 POINT_SPREAD = 0.35  # Standard deviation of the scans' point spread, in voxels.
 # The template calls the brain stem half grey; there its grey counts as white for diffusion.

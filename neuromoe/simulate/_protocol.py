@@ -76,9 +76,7 @@ class Site:
 
 SITES = (
     Site("north", "Siemens", "Prisma", 3.0, "LAS", "LAS", 0.0, 2.0, "none", "j-", 1.0, 0.025, 0.10),
-    Site(
-        "south", "GE", "Discovery MR750", 3.0, "PSR", "RAS", 12.0, 2.0, "interleaved", "j", 1.2, 0.035, 0.14
-    ),
+    Site("south", "GE", "Discovery MR750", 3.0, "PSR", "RAS", 12.0, 2.0, "interleaved", "j", 1.2, 0.035, 0.14),
     Site("west", "Philips", "Achieva", 1.5, "RAS", "LAS", -8.0, 2.2, "ascending", "j-", 0.85, 0.045, 0.08),
 )
 

@@ -45,8 +45,7 @@ def trilinear(channels: NDArray, voxels: NDArray) -> NDArray:
     array (N, C), float32
     """
     parts = [
-        _trilinear(channels, voxels[start : start + CHUNK_POINTS])
-        for start in range(0, len(voxels), CHUNK_POINTS)
+        _trilinear(channels, voxels[start : start + CHUNK_POINTS]) for start in range(0, len(voxels), CHUNK_POINTS)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, channels.shape[3]), np.float32)
 
@@ -132,9 +131,7 @@ def reached(channels: Image, grid: Grid, to_channels: NDArray, margin_mm: float)
 
     everywhere = Voxels.of(grid)
     signal = everywhere.spread(sample_voxels(channels, everywhere, to_channels)[:, 0]) > 1e-3
-    return Voxels.of(
-        grid, maximum_filter(signal, [2 * int(np.ceil(margin_mm / mm)) + 1 for mm in grid.voxel_mm])
-    )
+    return Voxels.of(grid, maximum_filter(signal, [2 * int(np.ceil(margin_mm / mm)) + 1 for mm in grid.voxel_mm]))
 
 
 def regular_grid(low_mm: tuple[float, ...], high_mm: tuple[float, ...], voxel_mm: float) -> Grid:

@@ -13,9 +13,7 @@ from neuromoe.simulate._tables import TRUTH
 from neuromoe.simulate._truth import write_bold, write_dwi, write_places, write_shape, write_t1w
 
 
-def write_session(
-    bids_dir: Path, person: Person, *, seed: int, effects: dict[str, Any] | None = None
-) -> list[str]:
+def write_session(bids_dir: Path, person: Person, *, seed: int, effects: dict[str, Any] | None = None) -> list[str]:
     """Write a person's images and truth.
 
     Returns

@@ -117,9 +117,7 @@ def _write_phenotype(bids_dir: Path, people: "Sequence[Person]") -> None:
 
 
 def _write_truth(folder: Path, people: "Sequence[Person]", chosen: dict[str, float], seed: int) -> None:
-    _write_json(
-        folder / "dataset_description.json", _description("derivative", "Truth of the synthetic cohort")
-    )
+    _write_json(folder / "dataset_description.json", _description("derivative", "Truth of the synthetic cohort"))
     write_if_changed(folder / "README", TRUTH_README)
     columns = (
         "participant_id",

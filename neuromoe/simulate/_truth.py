@@ -42,9 +42,7 @@ def write_t1w(path: Path, stem: Path, scan: T1wScan, image: ImagePlan) -> None:
     save_image(scan.mask, _named(stem, "_desc-brain_mask.nii.gz"), scan.grid.affine, dtype=np.uint8)
     save_image(scan.labels, _named(stem, "_dseg.nii.gz"), scan.grid.affine, dtype=np.uint8)
     coarse = scan.grid.affine @ np.diag([BIAS_STEP, BIAS_STEP, BIAS_STEP, 1.0])
-    save_image(
-        scan.bias[::BIAS_STEP, ::BIAS_STEP, ::BIAS_STEP], _named(stem, "_desc-bias_T1w.nii.gz"), coarse
-    )
+    save_image(scan.bias[::BIAS_STEP, ::BIAS_STEP, ::BIAS_STEP], _named(stem, "_desc-bias_T1w.nii.gz"), coarse)
 
 
 def write_dwi(path: Path, stem: Path, scan: DwiScan, image: ImagePlan) -> None:
@@ -94,9 +92,7 @@ def _unmasked(kept: NDArray, mask: NDArray) -> NDArray:
 def _write_motion(
     stem: Path, scan: str, motion: NDArray, parameters: NDArray, to_reference: NDArray, image: ImagePlan
 ) -> None:
-    write_affines(
-        _named(stem, f"_from-orig_to-{'dwiref' if scan == 'dwi' else scan}_mode-image_xfm.txt"), motion
-    )
+    write_affines(_named(stem, f"_from-orig_to-{'dwiref' if scan == 'dwi' else scan}_mode-image_xfm.txt"), motion)
     write_transform(_named(stem, f"_from-{scan}_to-T1w_mode-image_xfm.txt"), (Affine(to_reference),))
     columns = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
     path = _named(stem, "_desc-motion_timeseries.tsv")

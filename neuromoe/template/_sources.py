@@ -60,8 +60,12 @@ def open_source(template: str) -> Source:
 
 
 def _bundled() -> Source:
-    from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template, load_mni152_template
-    from nilearn.datasets import load_mni152_wm_template
+    from nilearn.datasets import (
+        load_mni152_brain_mask,
+        load_mni152_gm_template,
+        load_mni152_template,
+        load_mni152_wm_template,
+    )
 
     loaders = (load_mni152_template, load_mni152_brain_mask, load_mni152_gm_template, load_mni152_wm_template)
     brain, mask, gm, wm = (_from_nibabel(loader(resolution=1)) for loader in loaders)
@@ -91,9 +95,7 @@ def _templateflow(identifier: str) -> Source:
         "mask": api.get(identifier, resolution=1, desc="brain", suffix="mask", extension=".nii.gz"),
     }
     for tissue in ("GM", "WM", "CSF"):
-        found[tissue.lower()] = api.get(
-            identifier, resolution=1, label=tissue, suffix="probseg", extension=".nii.gz"
-        )
+        found[tissue.lower()] = api.get(identifier, resolution=1, label=tissue, suffix="probseg", extension=".nii.gz")
     for part in ("head", "mask"):
         if not isinstance(found[part], Path):
             raise InputError(

@@ -36,9 +36,7 @@ def channel_files(paths: list[Path], channels: list[str], modality: str) -> list
     if wrong:
         raise InputError(
             expected=f"one {modality} file for each of {', '.join(channels)}",
-            found="; ".join(
-                f"{name}: {', '.join(p.name for p in files) or 'none'}" for name, files in wrong.items()
-            ),
+            found="; ".join(f"{name}: {', '.join(p.name for p in files) or 'none'}" for name, files in wrong.items()),
             where=f"tensors.pack.{modality}_channels",
             fix=f"name them by an entity or the suffix of {', '.join(p.name for p in paths) or 'a map'}",
         )
@@ -60,9 +58,7 @@ def reached(volumes: list[NDArray], paths: list[Path]) -> NDArray:
     return there
 
 
-def coarsen(
-    volumes: list[NDArray], there_XYZ: NDArray, mask_XYZ: NDArray, grid: TensorGrid
-) -> tuple[NDArray, NDArray]:
+def coarsen(volumes: list[NDArray], there_XYZ: NDArray, mask_XYZ: NDArray, grid: TensorGrid) -> tuple[NDArray, NDArray]:
     """Average each block's template voxels that are brain and that the images reach.
 
     Returns

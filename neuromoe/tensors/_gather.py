@@ -34,9 +34,7 @@ def read_headers(table: pd.DataFrame, tensors: Path) -> list[dict[str, Any]]:
     if missing or not keys:
         raise InputError(
             expected=f"a tensor file for each of {len(keys)} sessions",
-            found=f"none for {len(missing)}: {', '.join(missing[:10])}"
-            if keys
-            else "no session in the table",
+            found=f"none for {len(missing)}: {', '.join(missing[:10])}" if keys else "no session in the table",
             where=tensors,
             fix="run `tensors pack` for them",
         )
@@ -92,9 +90,7 @@ def write_store(
     write_text(folder / "index.tsv", index.to_csv(sep="\t", index=False, lineterminator="\n"))
 
 
-def _write_tokens(
-    path: Path, files: list[Path], name: str, kept_T: NDArray, channels: int, patch: int
-) -> None:
+def _write_tokens(path: Path, files: list[Path], name: str, kept_T: NDArray, channels: int, patch: int) -> None:
     """Append session after session behind a header that says how many there will be."""
     shape = (len(files), len(kept_T), channels * patch**3)
     with replacing(path) as temporary, temporary.open("wb") as file:

@@ -137,9 +137,7 @@ def make_folds(
     return result
 
 
-def _tests(
-    people: People, scheme: str, folds: int, rng: np.random.Generator
-) -> list[tuple[NDArray, NDArray]]:
+def _tests(people: People, scheme: str, folds: int, rng: np.random.Generator) -> list[tuple[NDArray, NDArray]]:
     """Return the rows to test and those left for the rest, per fold."""
     if scheme == "leave-one-site-out":
         pairs = []
@@ -182,9 +180,7 @@ def check_enough(people: People, *, scheme: str, folds: int) -> None:
             fix="set site_column, or choose another scheme",
         )
     needed = {"kfold": folds, "single": 4, "leave-one-site-out": 2}[scheme]
-    groups = {
-        str(label): len(set(people.groups[people.classes == label])) for label in np.unique(people.classes)
-    }
+    groups = {str(label): len(set(people.groups[people.classes == label])) for label in np.unique(people.classes)}
     few = {label: count for label, count in groups.items() if count < needed}
     if few or len(groups) < 2:
         raise InputError(

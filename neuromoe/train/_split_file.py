@@ -36,9 +36,7 @@ def read_fold(split: Path, repeat: int, fold: int) -> Fold:
     for one in content["folds"]:
         if (one["repeat"], one["fold"]) == (repeat, fold):
             parts = Fold(frozenset(one["train"]), frozenset(one["val"]), frozenset(one["test"]))
-            check_disjoint(
-                {"train": parts.train, "val": parts.val, "test": parts.test}, "participants", split
-            )
+            check_disjoint({"train": parts.train, "val": parts.val, "test": parts.test}, "participants", split)
             return parts
     known = len(content["folds"])
     raise InputError(

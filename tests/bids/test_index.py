@@ -66,7 +66,10 @@ def test_metadata_is_inherited_from_the_dataset_and_the_nearest_wins(tmp_path):
     add_image(bids, "sub-001_ses-1_task-rest", "func", RepetitionTime=1.5)
     (bids / "task-other_bold.json").write_text(json.dumps({"RepetitionTime": 9.0}))
     row = next(r for r in run_index(bids, tmp_path)["manifest"] if r["modality"] == "func")
-    assert row["sidecars"].split() == ["task-rest_bold.json", "sub-001/ses-1/func/sub-001_ses-1_task-rest_bold.json"]
+    assert row["sidecars"].split() == [
+        "task-rest_bold.json",
+        "sub-001/ses-1/func/sub-001_ses-1_task-rest_bold.json",
+    ]
     assert float(row["repetition_time_s"]) == 1.5
 
 
@@ -134,12 +137,14 @@ def test_an_image_with_an_error_is_left_out_by_name_and_strict_stops(tmp_path, s
 
 def test_filters_leave_out_with_a_reason(tmp_path):
     bids = made_dataset(tmp_path / "bids", 4, ("ses-1", "ses-2"))
-    tables = run_index(
-        bids, tmp_path, participants=["001", "sub-002", "003"], only_sessions=["1"], exclude=["sub-003"]
-    )
+    tables = run_index(bids, tmp_path, participants=["001", "sub-002", "003"], only_sessions=["1"], exclude=["sub-003"])
     assert [row["participant_id"] for row in tables["sessions"]] == ["sub-001", "sub-002"]
     reasons = {row["reason"] for row in tables["manifest"]} - {"n/a"}
-    assert reasons == {"not in bids.index.participants", "not in bids.index.sessions", "in bids.index.exclude"}
+    assert reasons == {
+        "not in bids.index.participants",
+        "not in bids.index.sessions",
+        "in bids.index.exclude",
+    }
 
 
 def test_excluding_a_person_keeps_those_whose_name_begins_alike(tmp_path):
@@ -170,7 +175,11 @@ def test_labels_and_features_come_from_all_tables(tmp_path):
     )
     assert [row["label"] for row in tables["clinical"]] == ["PD", "n/a", "PD"]
     assert [row["nfl"] for row in tables["clinical"]] == ["3.5", "n/a", "n/a"]
-    assert json.loads((tmp_path / "clinical.json").read_text())["nfl"] == {"type": "numeric", "levels": [], "serum": True}
+    assert json.loads((tmp_path / "clinical.json").read_text())["nfl"] == {
+        "type": "numeric",
+        "levels": [],
+        "serum": True,
+    }
 
 
 def test_a_session_row_overrides_the_participants(tmp_path):

@@ -32,7 +32,11 @@ def digests():
 @pytest.mark.parametrize(
     ("file", "text", "changed"),
     [
-        ("anat/extract.py", 'from neuromoe.core.helper import work\n# why\ndef extract():\n    """Other."""\n    work()\n', 0),
+        (
+            "anat/extract.py",
+            'from neuromoe.core.helper import work\n# why\ndef extract():\n    """Other."""\n    work()\n',
+            0,
+        ),
         ("core/deeper.py", "x = 2\n", 1),
         ("core/helper.py", "from neuromoe.core import deeper\ndef work():\n    return -deeper.x\n", 1),
         ("core/other.py", "y = 2\n", 2),

@@ -115,8 +115,7 @@ def test_the_gradient_is_that_of_the_measure(rng):
     for index in range(12):
         ahead, behind = (_matrix(start + sign * 1e-4 * np.eye(12)[index], center) for sign in (1, -1))
         measured = sum(
-            sign * mutual_information(matrix, sample, binned, affine)[0]
-            for sign, matrix in ((1, ahead), (-1, behind))
+            sign * mutual_information(matrix, sample, binned, affine)[0] for sign, matrix in ((1, ahead), (-1, behind))
         )
         expected = (gradient * (ahead - behind)[:3]).sum()
         assert measured == pytest.approx(expected, rel=2e-2, abs=2e-8)

@@ -61,7 +61,11 @@ def test_a_ragged_table_is_told_with_its_line(tmp_path):
 def test_the_nearest_sidecar_wins(tmp_path):
     for name, value in (("far", 1), ("near", 2)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"EchoTime": value, name: True}))
-    assert read_metadata([tmp_path / "far.json", tmp_path / "near.json"]) == {"EchoTime": 2, "far": True, "near": True}
+    assert read_metadata([tmp_path / "far.json", tmp_path / "near.json"]) == {
+        "EchoTime": 2,
+        "far": True,
+        "near": True,
+    }
 
 
 def test_a_sidecar_has_the_name_of_its_image(tmp_path):
@@ -72,7 +76,11 @@ def test_a_sidecar_has_the_name_of_its_image(tmp_path):
 
 def test_quality_keeps_numbers_verdict_and_reasons(tmp_path):
     write_quality(tmp_path / "q.json", {"fd_mean": 0.1234567891}, "warn", ["moved"])
-    assert read_quality(tmp_path / "q.json") == {"numbers": {"fd_mean": 0.123457}, "verdict": "warn", "reasons": ["moved"]}
+    assert read_quality(tmp_path / "q.json") == {
+        "numbers": {"fd_mean": 0.123457},
+        "verdict": "warn",
+        "reasons": ["moved"],
+    }
     with pytest.raises(ValueError, match="maybe"):
         write_quality(tmp_path / "q.json", {}, "maybe")
     assert worst(["warn", "fail", "pass"]) == "fail"
@@ -84,15 +92,11 @@ def test_quality_keeps_numbers_verdict_and_reasons(tmp_path):
         (lambda path: path.write_bytes(b"no image"), "readable NIfTI"),
         (lambda path: save_image(Image(np.full((3, 3, 3), np.nan), np.eye(4)), path), "27 voxels NaN"),
         (lambda path: save_image(Image(np.zeros((3, 3, 3, 2)), np.eye(4)), path), "3 dimensions"),
-        (lambda path: save_image(Image(np.zeros((3, 3, 3)), np.diag([0, 1, 1, 1.0])), path), "invertible"),
     ],
 )
 def test_a_bad_image_is_one_clear_error_with_its_name(tmp_path, write, words):
     path = tmp_path / "bad.nii.gz"
-    try:
-        write(path)
-    except ValueError:
-        pytest.skip("nibabel refuses to write it")
+    write(path)
     with pytest.raises(InputError, match=words) as caught:
         load_image(path, ndim=3)
     assert "bad.nii.gz" in str(caught.value)

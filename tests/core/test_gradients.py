@@ -30,9 +30,7 @@ def oriented(angles, order, signs) -> np.ndarray:
 
 
 @given(ANGLES, ORDERS, SIGNS, VECTORS)
-def test_fsl_and_world_directions_round_trip_for_any_orientation_and_handedness(
-    angles, order, signs, vectors
-):
+def test_fsl_and_world_directions_round_trip_for_any_orientation_and_handedness(angles, order, signs, vectors):
     affine = oriented(angles, order, signs)
     assert np.allclose(world_to_fsl(fsl_to_world(vectors, affine), affine), vectors, atol=1e-9)
     assert np.allclose(np.linalg.norm(fsl_to_world(vectors, affine), axis=1), 1)
@@ -84,9 +82,7 @@ def test_a_transposed_table_is_read_the_same_with_a_note(tmp_path):
 def test_b0_rows_may_hold_anything(tmp_path):
     table = TABLE.copy()
     table[:, 0] = [np.nan, 0.3, 7]
-    assert np.array_equal(
-        read_gradients(*write(tmp_path, BVALS, table), np.eye(4), 4).directions[0], [0, 0, 0]
-    )
+    assert np.array_equal(read_gradients(*write(tmp_path, BVALS, table), np.eye(4), 4).directions[0], [0, 0, 0])
 
 
 @pytest.mark.parametrize(

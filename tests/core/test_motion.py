@@ -33,9 +33,7 @@ def errors_mm(found: np.ndarray, truth: np.ndarray, anchor: int | None = None) -
     """Mean distance in the head, after the unknown place of the reference is taken from one volume."""
     common = np.eye(4) if anchor is None else np.linalg.inv(truth[anchor]) @ found[anchor]
     points = GRID.world()[brightness(GRID.world()) > 500]
-    apart = [
-        apply_affine(f, points) - apply_affine(t @ common, points) for f, t in zip(found, truth, strict=True)
-    ]
+    apart = [apply_affine(f, points) - apply_affine(t @ common, points) for f, t in zip(found, truth, strict=True)]
     return np.array([np.linalg.norm(a, axis=1).mean() for a in apart])
 
 
@@ -61,10 +59,7 @@ def test_a_jump_of_centimetres_is_followed(rng):
 
 def test_a_drift_of_gain_and_offset_is_not_taken_for_motion(rng):
     truth = np.tile(np.eye(4), (6, 1, 1))
-    series = (
-        moved_series(truth, rng) * np.linspace(1, 1.6, 6, dtype=np.float32)
-        + np.arange(6, dtype=np.float32) * 40
-    )
+    series = moved_series(truth, rng) * np.linspace(1, 1.6, 6, dtype=np.float32) + np.arange(6, dtype=np.float32) * 40
     found = estimate_motion(series, GRID.affine)
     assert errors_mm(found, truth, anchor=0).max() < 0.08
 

@@ -31,10 +31,7 @@ def make_head() -> Head:
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template, load_mni152_wm_template
     from scipy.ndimage import binary_dilation, gaussian_filter
 
-    loaded = [
-        load(resolution=3)
-        for load in (load_mni152_wm_template, load_mni152_gm_template, load_mni152_brain_mask)
-    ]
+    loaded = [load(resolution=3) for load in (load_mni152_wm_template, load_mni152_gm_template, load_mni152_brain_mask)]
     affine = np.asarray(loaded[0].affine, float)
     wm, gm, brain = (np.pad(np.asarray(image.dataobj, np.float32), 5) for image in loaded)
     affine[:3, 3] = apply_affine(affine, [-5, -5, -5])
@@ -91,9 +88,7 @@ def random_motion(
     head: Head, volumes: int, rng: np.random.Generator, shift_mm: float = 1.5, turn_rad: float = 0.03
 ) -> NDArray:
     """A pose of the head for each volume; the first is at rest."""
-    parameters = np.concatenate(
-        [rng.normal(0, shift_mm, (volumes, 3)), rng.normal(0, turn_rad, (volumes, 3))], axis=1
-    )
+    parameters = np.concatenate([rng.normal(0, shift_mm, (volumes, 3)), rng.normal(0, turn_rad, (volumes, 3))], axis=1)
     parameters[0] = 0
     return np.stack([rigid_matrix(row, head.center_mm) for row in parameters])
 

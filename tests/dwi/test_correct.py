@@ -26,9 +26,7 @@ def write_run(folder: Path, name: str, data: np.ndarray, affine: np.ndarray, gra
     flip = np.diag([-1.0, 1, 1, 1])
     flip[0, 3] = data.shape[0] - 1
     image = Image(data[::-1], affine @ flip)
-    paths = {
-        key: folder / f"{name}.{end}" for key, end in (("dwi", "nii.gz"), ("bval", "bval"), ("bvec", "bvec"))
-    }
+    paths = {key: folder / f"{name}.{end}" for key, end in (("dwi", "nii.gz"), ("bval", "bval"), ("bvec", "bvec"))}
     save_image(image, paths["dwi"])
     write_gradients(paths["bval"], paths["bvec"], gradients, image.affine)
     return {key: [path] for key, path in paths.items()}
@@ -118,15 +116,11 @@ def test_runs_with_other_scales_and_grids_are_joined(head, rng, tmp_path):
     oblique = Grid(grid.shape, rigid_matrix((4, -3, 2, 0.15, 0, 0.1), head.center_mm) @ grid.affine)
     still = np.tile(np.eye(4), (8, 1, 1))
     first = write_run(tmp_path, "a", acquire(head, grid, gradients, still, rng), grid.affine, gradients)
-    second = write_run(
-        tmp_path, "b", 3 * acquire(head, oblique, gradients, still, rng), oblique.affine, gradients
-    )
+    second = write_run(tmp_path, "b", 3 * acquire(head, oblique, gradients, still, rng), oblique.affine, gradients)
     series = Series(read_runs(*(first[key] + second[key] for key in ("dwi", "bval", "bvec")))).scaled()
     joined = series.moved(np.tile(np.eye(4), (16, 1, 1)))
     brain = resample(Image(head.brain, head.affine), grid) > 0.99
-    difference = np.abs(joined[..., :8] - joined[..., 8:])[
-        brain & series.covered(np.tile(np.eye(4), (16, 1, 1)))
-    ]
+    difference = np.abs(joined[..., :8] - joined[..., 8:])[brain & series.covered(np.tile(np.eye(4), (16, 1, 1)))]
     assert len(series.gradients) == 16
     assert difference.mean() < 0.08 * joined[brain].mean()
     assert np.allclose(series.gradients.directions[:8], series.gradients.directions[8:], atol=1e-5)

@@ -26,9 +26,7 @@ def test_a_prediction_follows_the_direction_better_than_the_mean_does():
 
 def test_framewise_displacement_adds_shifts_and_arcs_of_50_mm():
     center = np.array([10.0, -5, 3])
-    motion = np.stack(
-        [rigid_matrix(p, center) for p in [(0,) * 6, (1, 0, -2, 0, 0, 0), (1, 0, -2, 0.02, 0, 0)]]
-    )
+    motion = np.stack([rigid_matrix(p, center) for p in [(0,) * 6, (1, 0, -2, 0, 0, 0), (1, 0, -2, 0.02, 0, 0)]])
     assert framewise_displacement_mm(motion, center) == pytest.approx([0, 3, 1], abs=1e-9)
 
 

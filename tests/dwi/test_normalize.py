@@ -57,9 +57,7 @@ def written(head, tmp_path_factory) -> dict:
     save_image(Image(resample(brain, grid, back) > 0.5, grid.affine), folder / "mask.nii.gz", dtype=np.uint8)
     t1w_grid = axial_grid(head, 2.5, (76, 90, 68))
     back = [Affine(np.linalg.inv(t1w_pose))]
-    save_image(
-        Image(resample(Image(head.t1w, head.affine), t1w_grid, back), t1w_grid.affine), folder / "t1w.nii.gz"
-    )
+    save_image(Image(resample(Image(head.t1w, head.affine), t1w_grid, back), t1w_grid.affine), folder / "t1w.nii.gz")
     save_image(Image(resample(brain, t1w_grid, back) > 0.5, t1w_grid.affine), folder / "t1w_mask.nii.gz")
     write_transform(folder / "t1w.h5", [Affine(t1w_pose)])
     return {

@@ -38,9 +38,7 @@ def test_every_metric_agrees_with_scikit_learn_on_the_resampled_people(seed, tie
     for row, counts in enumerate(weights):
         y, p = np.repeat(one.targets, counts), np.repeat(one.probabilities, counts, axis=0)
         chosen, labels = p.argmax(axis=1), [0, 1, 2]
-        precision, recall, f1, _ = reference.precision_recall_fscore_support(
-            y, chosen, labels=labels, zero_division=0
-        )
+        precision, recall, f1, _ = reference.precision_recall_fscore_support(y, chosen, labels=labels, zero_division=0)
         expected = {
             "accuracy": reference.accuracy_score(y, chosen),
             "balanced_accuracy": reference.balanced_accuracy_score(y, chosen),
@@ -126,8 +124,7 @@ def _write_folds(folder, rng, repeats=2, people=36):
                     "label": [CLASSES[k] for k in one.targets[rows]],
                     **{f"p_{name}": one.probabilities[rows, k] for k, name in enumerate(CLASSES)},
                     **{
-                        f"gate_{name}": one.gates[rows, m]
-                        for m, name in enumerate(("anat", "dwi", "func", "clinical"))
+                        f"gate_{name}": one.gates[rows, m] for m, name in enumerate(("anat", "dwi", "func", "clinical"))
                     },
                     "pattern": "anat+dwi+func+clinical",
                 }
@@ -154,19 +151,13 @@ def test_every_number_comes_with_its_interval(tmp_path, rng):
     assert (record["people"], record["sessions"], record["repeats"], record["folds"]) == (36, 36, 2, 6)
     numbers = list(record["metrics"].values()) + [record["chance"]["accuracy"]]
     for about in record["classes"].values():
-        numbers += [about[name] for name in ("recall", "precision", "f1", "auc")] + list(
-            about["gate"].values()
-        )
+        numbers += [about[name] for name in ("recall", "precision", "f1", "auc")] + list(about["gate"].values())
         assert sum(weight["value"] for weight in about["gate"].values()) == pytest.approx(1)
-    assert all(
-        one["low"] <= one["value"] <= one["high"] for one in numbers if one is not record["metrics"]["ece"]
-    )
+    assert all(one["low"] <= one["value"] <= one["high"] for one in numbers if one is not record["metrics"]["ece"])
     folds = record["metrics"]["balanced_accuracy"]["folds"]
     assert folds["low"] < folds["mean"] < folds["high"]
     assert np.sum(record["confusion"]["counts"]) == pytest.approx(36)
-    assert record["metrics"]["accuracy"]["value"] == pytest.approx(
-        np.trace(record["confusion"]["counts"]) / 36
-    )
+    assert record["metrics"]["accuracy"]["value"] == pytest.approx(np.trace(record["confusion"]["counts"]) / 36)
 
 
 def test_same_seed_same_bytes(tmp_path, rng):

@@ -43,8 +43,7 @@ def test_motion_is_found_to_a_tenth_of_a_millimetre(person, corrected):
     found, points = read_affines(corrected["motion"]), apply_affine(person.t1w_to_bold, brain_points(person))
     common = np.linalg.inv(person.motion[0]) @ found[0]
     apart = [
-        apply_affine(f, points) - apply_affine(t @ common, points)
-        for f, t in zip(found, person.motion, strict=True)
+        apply_affine(f, points) - apply_affine(t @ common, points) for f, t in zip(found, person.motion, strict=True)
     ]
     assert np.linalg.norm(apart, axis=2).mean() < 0.1
 
@@ -77,9 +76,7 @@ def phase_per_s(data: np.ndarray, slice_times_s: np.ndarray) -> float:
     first = data[..., :26] - data[..., :26].mean(axis=3, keepdims=True)
     wave = np.exp(-2j * np.pi * 5 / 64 * np.arange(26))
     slices = np.arange(12, 26)
-    phases = np.angle(
-        np.array([(first[:, :, z] @ wave).sum() for z in slices]) / (first[:, :, slices] @ wave).mean()
-    )
+    phases = np.angle(np.array([(first[:, :, z] @ wave).sum() for z in slices]) / (first[:, :, slices] @ wave).mean())
     # Neighbours were excited half a repetition apart; motion changes smoothly from slice to slice.
     return float(np.polyfit(np.diff(slice_times_s[slices]), np.diff(phases), 1)[0])
 

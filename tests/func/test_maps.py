@@ -77,9 +77,7 @@ def test_voxels_with_few_neighbours_are_left_out(rng):
 
 
 def test_ranks_are_one_to_n_in_order_of_size():
-    np.testing.assert_array_equal(
-        ranks(np.array([[0.3, -1.0, 7.0], [5.0, 4.0, 3.0]])), [[2, 1, 3], [3, 2, 1]]
-    )
+    np.testing.assert_array_equal(ranks(np.array([[0.3, -1.0, 7.0], [5.0, 4.0, 3.0]])), [[2, 1, 3], [3, 2, 1]])
 
 
 @pytest.mark.parametrize("correlation", [-0.6, 0.0, 0.8])

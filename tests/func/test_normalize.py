@@ -163,10 +163,7 @@ def test_tissue_shares_agree_whether_pulled_or_pushed(person):
 def test_noise_masks_hold_their_tissue_only(person):
     boldref = load_image(person.bold, ndim=4).volume(0)
     to_t1w = (Affine(np.linalg.inv(person.t1w_to_bold)),)
-    shares = {
-        name: pull_share(load_image(getattr(person, name), 3), boldref, to_t1w)
-        for name in ("gm", "wm", "csf")
-    }
+    shares = {name: pull_share(load_image(getattr(person, name), 3), boldref, to_t1w) for name in ("gm", "wm", "csf")}
     masks = noise_masks(shares, boldref.data > 250)
     assert masks["wm"].sum() > 100 and shares["gm"][masks["wm"]].mean() < 0.1
     assert masks["csf"].sum() >= 30 and shares["csf"][masks["csf"]].mean() > 0.6

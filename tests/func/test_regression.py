@@ -73,9 +73,7 @@ def test_removing_twice_changes_nothing(rng, confounds):
 
 def test_collinear_confounds_count_once(confounds):
     matrix = regressors(confounds, ["trans_x", "trans_y"])
-    basis = unwanted(
-        linear_drift(VOLUMES), np.column_stack([matrix, matrix @ [[1.0], [2.0]], np.ones(VOLUMES)])
-    )
+    basis = unwanted(linear_drift(VOLUMES), np.column_stack([matrix, matrix @ [[1.0], [2.0]], np.ones(VOLUMES)]))
     assert basis.shape[1] == 4
     np.testing.assert_allclose(basis.T @ basis, np.eye(4), atol=1e-9)
 

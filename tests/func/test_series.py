@@ -36,9 +36,7 @@ def test_each_slice_keeps_its_time_however_the_image_is_stored(order, signs, dir
     image = nib.Nifti1Image(np.broadcast_to(along.reshape(times_shape), shape).copy(), affine)
     turned = np.asanyarray(nib.as_closest_canonical(image).dataobj)
     axis, reverse = slice_axis(affine, direction)
-    found = slice_times(
-        {"SliceTiming": stated.tolist()}, turned.shape[axis], 2.0, reverse=reverse, where=BOLD
-    )
+    found = slice_times({"SliceTiming": stated.tolist()}, turned.shape[axis], 2.0, reverse=reverse, where=BOLD)
     np.testing.assert_array_equal(np.moveaxis(turned, axis, 0)[:, 0, 0], found)
 
 

@@ -26,9 +26,7 @@ def test_slices_excited_at_different_times_come_into_step(axis):
     wave = lambda t: 100 + 5 * np.sin(2 * np.pi * 0.04 * t)  # noqa: E731
     found = correct_slice_timing(wave(times), slice_times, axis=axis, repetition_time_s=TR_S)
     wanted = wave(middle_s(slice_times) + np.arange(100) * TR_S)
-    np.testing.assert_allclose(
-        found[..., 10:-10], np.broadcast_to(wanted, found.shape)[..., 10:-10], atol=0.01
-    )
+    np.testing.assert_allclose(found[..., 10:-10], np.broadcast_to(wanted, found.shape)[..., 10:-10], atol=0.01)
 
 
 def test_a_slice_at_the_moment_itself_is_left_alone(rng):

@@ -17,9 +17,7 @@ def test_inner_parts_keep_families_whole(seed, count, families):
     assert all(len(set(parts[groups == family])) == 1 for family in set(groups))
 
 
-@given(
-    seed=st.integers(0, 999), count=st.integers(3, 60), families=st.integers(2, 60), share=st.floats(0, 0.5)
-)
+@given(seed=st.integers(0, 999), count=st.integers(3, 60), families=st.integers(2, 60), share=st.floats(0, 0.5))
 def test_who_is_set_aside_leaves_every_class_and_no_relative_behind(seed, count, families, share):
     groups, labels = _people(seed, count, families)
     kept, aside = split_inner(groups, labels, share, seed)

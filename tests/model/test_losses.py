@@ -8,11 +8,7 @@ from hypothesis.extra.numpy import arrays
 from neuromoe.model.losses import balance_penalty, masked_log_gate, mix, weighted_cross_entropy
 
 B, M, K = 5, 4, 3
-LOGITS = (
-    st.floats(-(2.0**100), 2.0**100, width=32)
-    | st.floats(-20, 20, width=32)
-    | st.sampled_from([-np.inf, np.inf])
-)
+LOGITS = st.floats(-(2.0**100), 2.0**100, width=32) | st.floats(-20, 20, width=32) | st.sampled_from([-np.inf, np.inf])
 
 
 def _present(seed: int) -> torch.Tensor:

@@ -27,9 +27,7 @@ def test_the_network_learns_a_planted_effect_that_holds_in_other_people(made_coh
 def test_brain_tokens_and_full_grid_are_a_switch(made_cohort, rng):
     mask = np.zeros((12, 12, 12), bool)
     mask[:8] = True
-    cohort = Cohort.from_arrays(
-        maps={"anat": rng.normal(size=(12, 1, 12, 12, 12))}, mask=mask, labels=["a", "b"] * 6
-    )
+    cohort = Cohort.from_arrays(maps={"anat": rng.normal(size=(12, 1, 12, 12, 12))}, mask=mask, labels=["a", "b"] * 6)
     quick = {"epochs": 1, "width": 6, "layers": 1, "heads": 1}
     for tokens, count in (("brain", 18), ("grid", 27)):
         model = build_model("neuromoe-paper", tokens=tokens, **quick).fit(cohort, np.arange(12))

@@ -14,8 +14,7 @@ def test_arrays_and_metadata_come_back(tmp_path, rng):
     found, metadata = read_arrays(tmp_path / "x.safetensors")
     assert metadata == {"who": "sub-1", "what": "{}"}
     assert all(
-        np.array_equal(found[name], array) and found[name].dtype == array.dtype
-        for name, array in arrays.items()
+        np.array_equal(found[name], array) and found[name].dtype == array.dtype for name, array in arrays.items()
     )
 
 

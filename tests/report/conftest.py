@@ -26,9 +26,7 @@ def ball(radius_mm: float) -> np.ndarray:
     """Mark the voxels within a distance of the grid's middle."""
     points = [np.arange(size) * VOXEL_MM for size in SHAPE]
     grid = np.stack(np.meshgrid(*points, indexing="ij"), -1)
-    return (np.linalg.norm(grid - (np.array(SHAPE) - 1) * VOXEL_MM / 2, axis=-1) < radius_mm).astype(
-        np.float32
-    )
+    return (np.linalg.norm(grid - (np.array(SHAPE) - 1) * VOXEL_MM / 2, axis=-1) < radius_mm).astype(np.float32)
 
 
 def save(path: Path, data: np.ndarray) -> Path:
@@ -92,8 +90,7 @@ def session_files(tmp_path_factory: pytest.TempPathFactory) -> dict:
         "seed_map": ("func", "task-rest_space-Made_stat-seed_boldmap", noisy(mask * 0, 0.3) * mask),
     }
     files: dict = {
-        name: save(folder / modality / f"sub-01_{rest}.nii.gz", data)
-        for name, (modality, rest, data) in images.items()
+        name: save(folder / modality / f"sub-01_{rest}.nii.gz", data) for name, (modality, rest, data) in images.items()
     }
     files["dwi_raw"] = [save(folder / "dwi/sub-01_dwi.nii.gz", noisy(weighted[..., ::-1]))]
     (folder / "dwi/sub-01_dwi.bval").write_text("1000 1000 0\n")
@@ -111,9 +108,7 @@ def session_files(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def write_confounds(path: Path, rng: np.random.Generator) -> Path:
     names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
     rows = [dict(zip(names, rng.normal(0, 0.01, 6), strict=True)) for _ in range(30)]
-    table = [
-        {**row, "framewise_displacement": None if i == 0 else 0.1 + (i == 15)} for i, row in enumerate(rows)
-    ]
+    table = [{**row, "framewise_displacement": None if i == 0 else 0.1 + (i == 15)} for i, row in enumerate(rows)]
     write_table(path, table, [*names, "framewise_displacement"])
     return path
 
@@ -127,9 +122,7 @@ def write_tensor(
     """Write a tensor file as the step `tensors pack` lays it out."""
     quality = quality or {name: {"extract.snr": 12.0} for name in maps}
     arrays = {name: data[None].astype(np.float16) for name, data in maps.items()}
-    arrays |= {
-        f"quality/{name}": np.array(list(numbers.values()), np.float32) for name, numbers in quality.items()
-    }
+    arrays |= {f"quality/{name}": np.array(list(numbers.values()), np.float32) for name, numbers in quality.items()}
     about = {
         "channels": {name: ["first"] for name in MODALITIES},
         "quality": {name: list(quality.get(name, {})) for name in MODALITIES},
@@ -170,17 +163,13 @@ def made_cohort(tmp_path: Path, rng: np.random.Generator) -> Cohort:
         clinical.append(person)
         volume = 9000.0 if i == 19 else rng.normal(1400, 50)
         quality = {"anat": {"extract.brain_volume_ml": volume}}
-        quality |= {
-            name: {"correct.fd_mean_mm": rng.normal(0.2, 0.02)} for name in ("dwi", "func") if has[name]
-        }
+        quality |= {name: {"correct.fd_mean_mm": rng.normal(0.2, 0.02)} for name in ("dwi", "func") if has[name]}
         maps = {name: np.ones((2, 2, 2)) for name in quality if (name, i) != ("anat", 3)}
         verdicts = {"anat": "fail"} if i == 3 else None
         write_tensor(made.folder / "tensors" / f"{key}.safetensors", maps, quality, verdicts)
     tables = made.tables()
     write_table(tables["sessions"], sessions, ["participant_id", "session_id", *MODALITIES])
-    write_table(
-        tables["clinical"], clinical, ["participant_id", "session_id", "label", "site", "group", "age"]
-    )
+    write_table(tables["clinical"], clinical, ["participant_id", "session_id", "label", "site", "group", "age"])
     images = [{"path": "sub-01/run-2_bold.nii.gz", "used": False, "reason": "another was chosen"}]
     write_table(tables["manifest"], images, ["path", "used", "reason"])
     issue = {

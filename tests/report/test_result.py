@@ -38,9 +38,7 @@ def test_classes_keep_their_order_and_modalities_theirs(tmp_path, written):
 def test_page_survives_scores_without_intervals(tmp_path, written):
     page = tmp_path / "result.html"
     gate = {"all": score(1.0, None, None)}
-    empty = record(
-        bounds=(None, None), classes={label: {"gate": gate} for label in CLASSES}, temperature=None
-    )
+    empty = record(bounds=(None, None), classes={label: {"gate": gate} for label in CLASSES}, temperature=None)
     result(**written(empty), page=page)
     text = Page(page).text
     assert "no interval could be computed" in text
@@ -102,10 +100,7 @@ def test_overlapping_experiments_are_not_ranked():
     close = trust([record(), record("kernel-moe", bounds=(0.3, 0.7))])
     assert "they do not show which is better" in " ".join(close)
     apart = trust([record(), record("kernel-moe", bounds=(0.7, 0.9))])
-    assert (
-        "kernel-moe has the highest balanced accuracy; its interval lies above that of neuromoe"
-        in " ".join(apart)
-    )
+    assert "kernel-moe has the highest balanced accuracy; its interval lies above that of neuromoe" in " ".join(apart)
 
 
 @pytest.mark.parametrize(
@@ -125,9 +120,7 @@ def test_repeats_of_a_session_are_averaged_before_it_is_called_wrong():
         {"participant_id": "sub-1", "session_id": "n/a", "label": "a", "p_a": p, "p_b": str(1 - float(p))}
         for p in ("0.9", "0.2")
     ]
-    truths, probabilities, wrong = average(
-        [*rows, {**rows[1], "participant_id": "sub-2", "session_id": "ses-1"}]
-    )
+    truths, probabilities, wrong = average([*rows, {**rows[1], "participant_id": "sub-2", "session_id": "ses-1"}])
     assert truths == {"sub-1": "a", "sub-2_ses-1": "a"}
     assert np.isclose(probabilities["sub-1"], 0.55)
     assert wrong == {"sub-2_ses-1"}

@@ -101,9 +101,7 @@ def test_half_done_modality_says_what_is_missing(tmp_path, template, session_fil
 
 def test_hostile_name_is_escaped(tmp_path, template):
     page = tmp_path / "page.html"
-    subject(
-        session='"><script>alert(1)</script>', page=page, template=template, advice=["<img src=http://x>"]
-    )
+    subject(session='"><script>alert(1)</script>', page=page, template=template, advice=["<img src=http://x>"])
     Page(page).assert_stands_alone()
     assert "<img src=http://x>" in Page(page).text
 
@@ -152,9 +150,7 @@ def test_real_images_of_several_shapes_are_shown(tmp_path, template, real_bids):
     diffusion = real_bids / "sub-tosh/ses-sag30d/dwi/sub-tosh_ses-sag30d_dwi.nii.gz"
     anatomy = real_bids / "sub-ms01/ses-1/anat/sub-ms01_ses-1_T1w.nii.gz"
     page = tmp_path / "real.html"
-    subject(
-        session="real", page=page, template=template, t1w=anatomy, dwi_raw=[diffusion], bold_raw=functional
-    )
+    subject(session="real", page=page, template=template, t1w=anatomy, dwi_raw=[diffusion], bold_raw=functional)
     pictures = Page(page).pictures()
     assert len(pictures) == 3
     assert all(picture.std() > 15 for picture in pictures)

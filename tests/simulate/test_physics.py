@@ -30,9 +30,7 @@ NONE = dict.fromkeys(EFFECTS, 0.0)
 def ill_and_well(clean):
     """The same person at severity 1, with the effects and with none of them."""
     ill = replace(clean, severity=1.0)
-    return [
-        Properties(draw_anatomy(ill, 0, effects)) for effects in ({"volume_drop": 0.0, "thinning": 0.0}, NONE)
-    ]
+    return [Properties(draw_anatomy(ill, 0, effects)) for effects in ({"volume_drop": 0.0, "thinning": 0.0}, NONE)]
 
 
 def value_at(channels: Image, properties: Properties, point_mm) -> np.ndarray:
@@ -217,9 +215,7 @@ def test_slices_are_taken_at_their_own_times(anatomy, clean, monkeypatch):
     timed = scan_bold(anatomy, properties, image)
     at_once = scan_bold(anatomy, properties, replace(image, slice_times_s=()))
     late = image.slice_times_s.index(max(image.slice_times_s))
-    shifted = scan_bold(
-        anatomy, properties, replace(image, slice_times_s=(max(image.slice_times_s),) * image.shape[2])
-    )
+    shifted = scan_bold(anatomy, properties, replace(image, slice_times_s=(max(image.slice_times_s),) * image.shape[2]))
     first = image.slice_times_s.index(0.0)
     np.testing.assert_array_equal(timed.stored[:, :, first], at_once.stored[:, :, first])
     np.testing.assert_array_equal(timed.stored[:, :, late], shifted.stored[:, :, late])
@@ -244,10 +240,7 @@ def test_network_courses_have_unit_deviation_and_stay_in_their_band(rng):
 def test_strong_motion_is_much_more_than_quiet_motion(rng):
     quiet, strong = (
         np.mean(
-            [
-                np.abs(np.diff(draw_motion(rng, 60, strong=kind)[:, :3], axis=0)).sum(axis=1).mean()
-                for _ in range(20)
-            ]
+            [np.abs(np.diff(draw_motion(rng, 60, strong=kind)[:, :3], axis=0)).sum(axis=1).mean() for _ in range(20)]
         )
         for kind in (False, True)
     )
@@ -303,6 +296,4 @@ def test_sampling_a_tilted_grid_agrees_with_resampling(clean, rng):
 
 
 def test_smooth_noise_has_unit_deviation(rng):
-    assert np.mean([smooth_noise(rng, (30, 30, 30), 2.0).std() for _ in range(5)]) == pytest.approx(
-        1, abs=0.15
-    )
+    assert np.mean([smooth_noise(rng, (30, 30, 30), 2.0).std() for _ in range(5)]) == pytest.approx(1, abs=0.15)

@@ -65,7 +65,9 @@ def test_a_folder_without_tissues_is_segmented(bundled, tmp_path):
 
 
 def test_given_tissues_are_taken(bundled, tmp_path):
-    folder = as_folder(bundled, tmp_path / "folder", tissues={"GM": "gm.nii.gz", "WM": "wm.nii.gz", "CSF": "csf.nii.gz"})
+    folder = as_folder(
+        bundled, tmp_path / "folder", tissues={"GM": "gm.nii.gz", "WM": "wm.nii.gz", "CSF": "csf.nii.gz"}
+    )
     prepare(template=str(folder), prepared=tmp_path / "out" / "template.json", voxel_mm=4.0)
     np.testing.assert_allclose(Template.load(tmp_path / "out").gm.data, bundled.gm.data, atol=1e-5)
 
@@ -97,9 +99,7 @@ def test_a_templateflow_template_is_read_from_its_home(bundled, tmp_path, monkey
     assert Template.load(tmp_path / "out").label == "Here"
 
 
-@pytest.mark.parametrize(
-    ("parts", "words"), [({"head": "absent.nii.gz"}, "no such file"), ({"label": None}, None)]
-)
+@pytest.mark.parametrize(("parts", "words"), [({"head": "absent.nii.gz"}, "no such file"), ({"label": None}, None)])
 def test_a_wrong_description_is_one_clear_error(bundled, tmp_path, parts, words):
     folder = as_folder(bundled, tmp_path / "folder", **parts)
     if words is None:

@@ -34,9 +34,7 @@ def test_channels_come_in_order_with_mean_0_and_deviation_1(tmp_path, template, 
         assert arrays[name].shape == (count, *about["shape"]) and arrays[name].dtype == np.float16
         inside = arrays[name][:, brain].astype(float)
         # Pulling in 1 % at either end before scaling leaves a little over 1 behind.
-        assert np.allclose(inside.mean(axis=1), 0, atol=0.03) and np.allclose(
-            inside.std(axis=1), 1, atol=0.08
-        )
+        assert np.allclose(inside.mean(axis=1), 0, atol=0.03) and np.allclose(inside.std(axis=1), 1, atol=0.08)
         assert not arrays[name][:, ~brain].any()
     assert all(size % 4 == 0 for size in about["shape"])
 

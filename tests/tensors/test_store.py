@@ -66,8 +66,7 @@ def test_store_and_volumes_give_the_same_predictions(stored, template):
         quick = {"epochs": 2, "width": 12} if name == "neuromoe-paper" else {}
         models = [build_model(name, **quick).fit(cohort, np.arange(6)) for cohort in (opened, made)]
         first, second = (
-            model.predict_proba(cohort, np.arange(6))
-            for model, cohort in zip(models, (opened, made), strict=True)
+            model.predict_proba(cohort, np.arange(6)) for model, cohort in zip(models, (opened, made), strict=True)
         )
         assert np.array_equal(first, second)
         assert np.allclose(models[0].predict_proba(made, np.arange(6)), first)
@@ -86,9 +85,7 @@ def test_index_tells_rows_and_quality_is_missing_where_absent(stored):
 
 def test_arrays_are_mapped_not_loaded(stored):
     cohort = Cohort.open(stored / "tensors/store/index.tsv")
-    assert all(
-        isinstance(tokens, np.memmap) and tokens.dtype == np.float16 for tokens in cohort.tokens.values()
-    )
+    assert all(isinstance(tokens, np.memmap) and tokens.dtype == np.float16 for tokens in cohort.tokens.values())
     assert cohort.tokens["dwi"].shape == (3, len(cohort.places), 2 * 64)
 
 

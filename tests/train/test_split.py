@@ -114,9 +114,7 @@ def test_file_is_reproducible_hashed_and_leaves_the_unlabeled_out(tmp_path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     content = json.loads((tmp_path / "a.json").read_text())
     assert content["hash"] == content_hash(content) and content["classes"] == {"a": 10, "b": 10}
-    assert [(one["repeat"], one["fold"]) for one in content["folds"]] == [
-        (r, f) for r in range(2) for f in range(5)
-    ]
+    assert [(one["repeat"], one["fold"]) for one in content["folds"]] == [(r, f) for r in range(2) for f in range(5)]
     assert content["folds"][0]["test"] != content["folds"][5]["test"]
     assert "sub-99" not in json.dumps(content)
 

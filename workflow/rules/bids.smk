@@ -16,6 +16,13 @@ rule bids_index:
         mem_mb=1000,
         runtime=30,
     params:
-        **step("bids", "index", bids_dir=lambda wildcards: BIDS, planned=PLANNED, **index_settings()),
+        **step(
+            "bids",
+            "index",
+            bids_dir=lambda wildcards: BIDS,
+            derivatives=lambda wildcards: DERIVATIVES,
+            planned=PLANNED,
+            **index_settings(),
+        ),
     shell:
         RUN

@@ -61,3 +61,28 @@ def experiment(key):
         return spec.get(key)
 
     return value
+
+
+def say_what_follows():
+    """Tell the size of the run before it starts."""
+    images = sum(len(rows) for session in SESSIONS.values() for rows in session.rows.values())
+    said = f"{len(SESSIONS)} sessions, {images} images, space {SPACE}"
+    fits = len(EXPERIMENTS) * len(FOLDS)
+    logger.info(
+        f"{said}; {fits} fits, each of half a minute or less for 24 people, and longer with more" if fits else said
+    )
+    for words in [*ADVICE, *not_trained()]:
+        logger.info(words)
+
+
+def say_what_was_done():
+    """Tell where the report is, and why nothing was trained if so."""
+    page = Path(f"{REPORT}/index.html")
+    if page.is_file():
+        logger.info(f"The report: {page.resolve()}")
+    for words in [*ADVICE, *not_trained()]:
+        logger.info(words)
+
+
+def not_trained():
+    return [f"Nothing is trained: {REASON}."] if REASON else []

@@ -91,6 +91,7 @@ if workflow.is_main_process or not Path(INDEX["sessions"]).is_file():
         index(
             bids_dir=Path(BIDS),
             planned=PLANNED and Path(PLANNED),
+            derivatives=Path(DERIVATIVES),
             **{name: Path(path) for name, path in INDEX.items()},
             **settings,
         )
