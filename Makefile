@@ -39,7 +39,7 @@ check: $(STAMP) ## Formatting, lint, layers, types
 	mypy
 
 test: $(STAMP) ## All tests
-	python -m pytest -n 2 --dist worksteal --durations 15
+	python -m pytest -n 2 --dist loadfile --durations 15
 
 format: $(STAMP) ## Format all code
 	ruff check --fix --quiet . || true

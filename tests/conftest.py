@@ -32,3 +32,12 @@ def real_bids() -> Path:
 def real_templates() -> Path:
     """A folder with a whole-head template, from NEUROMOE_TEMPLATES."""
     return _folder("NEUROMOE_TEMPLATES", "templates")
+
+
+# Whole runs of the workflow take minutes: they begin first, so that the short tests fill the other worker.
+LONG = ("test_runs.py", "test_real.py", "test_truth.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))

@@ -1,4 +1,4 @@
-"""The workflow as a whole, on a small simulated cohort: it ends, repeats itself, goes on after a kill, reruns what changed."""
+"""The workflow as a whole, on a small simulated cohort: it ends, goes on after a kill, reruns what changed."""
 
 import json
 import os

@@ -24,7 +24,7 @@ def log_jacobian(points: NDArray, grid: Grid) -> NDArray:
     Examples
     --------
     >>> grid = Grid((3, 3, 3), np.eye(4))
-    >>> float(log_jacobian(2 * grid.world(), grid)[1, 1, 1].round(3))
+    >>> round(float(log_jacobian(2 * grid.world(), grid)[1, 1, 1]), 3)
     2.079
     """
     mapped = points.reshape(*grid.shape, 3)

@@ -27,7 +27,7 @@ def normalize(
     template_to_t1w: Path,
     quality: Path,
     registration_mm: float = 2.0,
-    iterations: str = "100x50x20",
+    iterations: str = "100x50x10",
     seed: int = 0,
 ) -> None:
     """Find the affine and deformable map to the template; write T1w, tissues and log-Jacobian there.
@@ -48,7 +48,7 @@ def normalize(
         Quality numbers.
     registration_mm : float, default=2.0
         The registration runs on voxels no finer than this, mm.
-    iterations : str, default="100x50x20"
+    iterations : str, default="100x50x10"
         Of the deformable registration, from the coarsest to the finest level.
     seed : int, default=0
         Of the registration.

@@ -154,7 +154,7 @@ def subject(
         boldref_template=boldref_template,
         maps=(alff, falff, reho, seed_map),
     )
-    checks = quality_rows(qualities or [])
+    checks = _quality_rows(qualities or [])
     described = [
         *(t1w_preproc, t1w_mask, t1w_template, gm_template, logjacobian, dwi_preproc, dwi_mask, fa, v1),
         *(
@@ -177,17 +177,17 @@ def subject(
         home="../",
         present={"T1w": t1w or t1w_preproc, "Diffusion": dwi_raw or dwi_preproc, "BOLD": bold_raw or boldref},
         verdict=worst([check["verdict"] for check in checks]) if checks else None,
-        notices=notices(common, advice or [], demo),
+        notices=_notices(common, advice or [], demo),
         checks=checks,
         sections=[anat, dwi, func, tensor_section(tensor)],
-        records=provenance([path for path in described if path is not None]),
+        records=_provenance([path for path in described if path is not None]),
         space=common.label,
         demo=demo,
     )
     print(f"{session}: {page}", flush=True)
 
 
-def notices(template: Template, advice: list[str], demo: bool) -> list[str]:
+def _notices(template: Template, advice: list[str], demo: bool) -> list[str]:
     """Return what the reader must know before the pictures; without other advice, that on the template."""
     words = list(advice)
     if demo:
@@ -201,7 +201,7 @@ def notices(template: Template, advice: list[str], demo: bool) -> list[str]:
     return words
 
 
-def quality_rows(paths: list[Path]) -> list[dict[str, Any]]:
+def _quality_rows(paths: list[Path]) -> list[dict[str, Any]]:
     """Read quality files; each row says of which modality and step it is, by its folder and its `desc`."""
     rows = []
     for path in paths:
@@ -210,7 +210,7 @@ def quality_rows(paths: list[Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def provenance(images: list[Path]) -> list[dict[str, Any]]:
+def _provenance(images: list[Path]) -> list[dict[str, Any]]:
     """Read the sidecars beside images: the file's name, its sources' names, and the rest as text."""
     records = []
     for image in images:

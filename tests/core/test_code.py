@@ -24,7 +24,7 @@ def package(tmp_path, monkeypatch):
 
 
 def digests():
-    for function in (code.code_digest, code._content, code._parsed, code._uses):
+    for function in (code.code_digest, code._content, code._text, code._uses):
         function.cache_clear()
     return code.code_digest("anat", "extract"), code.code_digest("dwi", "correct")
 

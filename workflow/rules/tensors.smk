@@ -4,7 +4,6 @@ STORE = f"{TENSORS}/store"
 
 rule tensors_pack:
     input:
-        **{modality: channels(modality) for modality in MODALITIES},
         **{f"{modality}_quality": qualities(modality) for modality in MODALITIES},
         template=TEMPLATE,
     output:
@@ -21,7 +20,8 @@ rule tensors_pack:
         mem_mb=lambda wildcards, attempt: attempt * 1500,
         runtime=30,
     params:
-        **step("tensors", "pack"),
+        # The jobs that write the quality numbers write the maps too: as inputs they would slow the plan.
+        **step("tensors", "pack", **{modality: channels(modality) for modality in MODALITIES}),
     shell:
         RUN
 
