@@ -30,11 +30,14 @@ class Brain:
         The start of the registration that was kept.
     scores : dict
         Correlation with the template's head after each start.
+    to_template : tuple of transforms
+        World points of the head to world points of the template, as well as the mask needed it.
     """
 
     mask: NDArray
     start: str
     scores: dict[str, float]
+    to_template: Chain
 
 
 def find_brain(head: Image, template: Template, *, voxel_mm: float = 4.0, seed: int = 0) -> Brain:
@@ -62,7 +65,9 @@ def find_brain(head: Image, template: Template, *, voxel_mm: float = 4.0, seed: 
     coarse = sample(template.mask, map_points(inverse, moving.grid.world())).reshape(moving.data.shape)
     mask = _tidy(stretch(moving.like(coarse), head) > 0.5)
     # With nothing found the head itself is shown; its volume or its score tells that it is no brain.
-    return Brain(mask if mask.any() else stretch(moving.like(foreground(moving) * 1.0), head) > 0.5, start, scores)
+    if not mask.any():
+        mask = stretch(moving.like(foreground(moving) * 1.0), head) > 0.5
+    return Brain(mask, start, scores, inverse)
 
 
 def _best_affine(target: Image, moving: Image, seed: int) -> tuple[str, Affine, dict[str, float]]:

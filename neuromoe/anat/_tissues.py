@@ -5,10 +5,13 @@ from numpy.typing import NDArray
 
 from neuromoe.anat._head import at_voxel_mm, stretch
 from neuromoe.core.ants import tissue_probabilities
+from neuromoe.core.geometry import map_points, sample
 from neuromoe.core.images import Image
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import Chain
 
 
-def segment(head: Image, mask: NDArray, *, voxel_mm: float = 1.25) -> NDArray:
+def segment(head: Image, mask: NDArray, template: Template, to_template: Chain, *, voxel_mm: float = 1.25) -> NDArray:
     """Segment a brain; a fine image is segmented on coarser voxels and the probabilities brought back.
 
     Parameters
@@ -17,6 +20,10 @@ def segment(head: Image, mask: NDArray, *, voxel_mm: float = 1.25) -> NDArray:
         Bias-corrected.
     mask : array (X, Y, Z) of bool
         The brain.
+    template : Template
+        Its tissues are the priors.
+    to_template : tuple of transforms
+        World points of the head to world points of the template.
     voxel_mm : float, default=1.25
         Edge of the coarser voxels, mm.
 
@@ -29,7 +36,10 @@ def segment(head: Image, mask: NDArray, *, voxel_mm: float = 1.25) -> NDArray:
     box = tuple(slice(max(0, int(i.min()) - 2), int(i.max()) + 3) for i in np.nonzero(inside))
     probabilities = np.zeros((3, *inside.shape), np.float32)
     cropped = Image(np.clip(work.data[box], *np.percentile(work.data[inside], [0.1, 99.9])), _moved(work.affine, box))
-    probabilities[(slice(None), *box)] = tissue_probabilities(cropped, inside[box])
+    points = map_points(to_template, cropped.grid.world())
+    tissues = (template.csf, template.gm, template.wm)
+    priors = np.stack([sample(tissue, points).reshape(cropped.data.shape) for tissue in tissues])
+    probabilities[(slice(None), *box)] = tissue_probabilities(cropped, inside[box], priors=priors)
     if work is not head:
         probabilities = np.stack([stretch(work.like(part), head) for part in probabilities])
     return _normalized(probabilities, mask)

@@ -65,11 +65,12 @@ def extract(
     print("bias field", flush=True)
     head = correct_bias(raw, shrink_factor=bias_shrink_factor)
     print("brain mask", flush=True)
-    brain = find_brain(head, Template.load(template), voxel_mm=registration_mm, seed=seed)
+    target = Template.load(template)
+    brain = find_brain(head, target, voxel_mm=registration_mm, seed=seed)
     verdict, reasons = judge(brain, head)
     print(f"tissues; mask: {verdict} {'; '.join(reasons)}", flush=True)
     try:
-        tissues = segment(head, brain.mask, voxel_mm=segmentation_mm)
+        tissues = segment(head, brain.mask, target, brain.to_template, voxel_mm=segmentation_mm)
     except RuntimeError as err:
         verdict, reasons = "fail", [*reasons, str(err)]
         tissues = by_intensity(head, brain.mask)

@@ -72,7 +72,13 @@ def bias_field(image: Image, mask: NDArray, *, shrink_factor: int = 4, iteration
 
 
 def tissue_probabilities(
-    image: Image, mask: NDArray, *, priors: NDArray | None = None, smoothing: float = 0.1, iterations: int = 5
+    image: Image,
+    mask: NDArray,
+    *,
+    priors: NDArray | None = None,
+    prior_weight: float = 0.5,
+    smoothing: float = 0.1,
+    iterations: int = 5,
 ) -> NDArray:
     """Segment a T1-weighted brain into CSF, GM and WM by Atropos.
 
@@ -84,6 +90,8 @@ def tissue_probabilities(
         The brain.
     priors : array (3, X, Y, Z), optional
         Probabilities of CSF, GM and WM; without them the start is k-means, ordered by intensity.
+    prior_weight : float, default=0.5
+        Weight of the priors against the intensities.
     smoothing : float, default=0.1
         Weight of the Markov random field.
     iterations : int, default=5
@@ -106,7 +114,7 @@ def tissue_probabilities(
     """
     import ants
 
-    start = "kmeans[3]" if priors is None else [to_ants(image.like(prior)) for prior in priors]
+    start = "kmeans[3]" if priors is None else [to_ants(image.like(prior)) for prior in _nowhere_zero(priors)]
     try:
         result = ants.atropos(
             a=to_ants(image),
@@ -114,8 +122,14 @@ def tissue_probabilities(
             i=start,
             m=f"[{smoothing},1x1x1]",
             c=f"[{iterations},0]",
-            priorweight=0.25,
+            priorweight=prior_weight,
         )
     except Exception as err:  # antspyx raises nothing more specific
         raise RuntimeError(f"Atropos found no three tissues: {err}") from err
     return np.stack([part.numpy() * mask for part in result["probabilityimages"]]).astype(np.float32)
+
+
+def _nowhere_zero(priors: NDArray) -> NDArray:
+    """Leave every tissue a chance everywhere, and let the chances sum to one."""
+    priors = np.clip(priors, 0, None) + 0.01
+    return priors / priors.sum(axis=0)

@@ -76,6 +76,17 @@ def _bundled() -> Source:
     return Source(BUNDLED, BUNDLED_LABEL, False, head, others, {})
 
 
+def mni_tissues(grid: Grid, label: str) -> NDArray | None:
+    """Return the bundled tissues as priors (3, X, Y, Z) for another template of MNI space; None for other spaces.
+
+    MNI templates agree to a few millimetres, which is enough to tell a segmentation which tissue is where.
+    """
+    if not label.startswith("MNI"):
+        return None
+    others = _bundled().others
+    return np.stack([_bring(others[tissue], grid) for tissue in ("csf", "gm", "wm")])
+
+
 def _from_nibabel(image) -> Image:
     return Image(np.asarray(image.get_fdata(), np.float32), np.asarray(image.affine, float))
 

@@ -26,7 +26,7 @@ def prepare(*, template: str, prepared: Path, voxel_mm: float = 2.0) -> None:
     InputError
         The template is not there or its description lacks a part.
     """
-    from neuromoe.template._sources import open_source
+    from neuromoe.template._sources import mni_tissues, open_source
 
     single_threaded()
     source = open_source(template)
@@ -37,7 +37,7 @@ def prepare(*, template: str, prepared: Path, voxel_mm: float = 2.0) -> None:
     if "gm" not in parts:
         print("no tissue maps in the template: segmenting it", flush=True)
         brain = Image(parts["head"], grid.affine)
-        csf, gm, wm = tissue_probabilities(brain, parts["mask"] > 0.5)
+        csf, gm, wm = tissue_probabilities(brain, parts["mask"] > 0.5, priors=mni_tissues(grid, source.label))
         parts.update(csf=csf, gm=gm, wm=wm)
     for part in PARTS:
         save_image(parts[part], prepared.with_name(f"{part}.nii.gz"), grid.affine)
