@@ -34,6 +34,7 @@ rule all:
 
 
 onstart:
+    clear_partial_files()
     say_what_follows()
 
 

@@ -93,3 +93,11 @@ def memory(base_mb, per_image_mb=0, modality=None):
         return attempt * (base_mb + per_image_mb * largest)
 
     return ask
+
+
+def clear_partial_files():
+    """Remove what killed jobs had begun to write: the run holds the lock, so nobody else is writing."""
+    import shutil
+
+    for folder in Path(OUT).rglob(".partial-*"):
+        shutil.rmtree(folder, ignore_errors=True)
