@@ -36,7 +36,7 @@ def copy_of_the_code(folder: Path) -> Path:
 
 def command(folder: Path, *words: str) -> list[str]:
     base = [sys.executable, "-m", "snakemake", "-s", str(folder / "Snakefile"), "--directory", str(folder), "--nocolor"]
-    return [*base, "--configfile", str(folder / "my.yaml"), *words]
+    return [*base, *words, "--configfile", str(folder / "my.yaml")]
 
 
 def snakemake(folder: Path, *words: str) -> str:

@@ -25,7 +25,7 @@ def out(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("truth")
     (folder / "my.yaml").write_text(yaml.safe_dump({"output_dir": "out", "simulate": {"cohort": COHORT}}))
     command = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
-    words = ["--cores", "2", "--configfile", str(folder / "my.yaml"), "anat_all", "dwi_all", "func_all"]
+    words = ["anat_all", "dwi_all", "func_all", "--cores", "2", "--configfile", str(folder / "my.yaml")]
     done = subprocess.run([*command, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr[-6000:]
     return folder / "out"

@@ -114,6 +114,8 @@ def tissue_probabilities(
     """
     import ants
 
+    # antspyx hands priors over through files, whose float32 origins Atropos calls another space: none is given.
+    image = Image(image.data, np.diag([*image.voxel_mm.round(3), 1.0]))
     start = "kmeans[3]" if priors is None else [to_ants(image.like(prior)) for prior in _nowhere_zero(priors)]
     try:
         result = ants.atropos(
