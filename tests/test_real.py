@@ -87,7 +87,8 @@ def chain_of(folder: Path, *patterns: str) -> tuple:
 )
 def test_each_mask_overlaps_the_templates_brain_within_its_field_of_view(finished, mask, transforms, floor):
     derivatives = finished / "out" / "derivatives"
-    image = load_image(next((derivatives / mask).glob("*_desc-brain_mask.nii.gz")))
+    (native,) = (path for path in (derivatives / mask).glob("*_desc-brain_mask.nii.gz") if "_space-" not in path.name)
+    image = load_image(native)
     template = Template.load(finished / "out" / "template")
     assert template.label == SPACE
     assert dice_in_view(image, chain_of(derivatives, *transforms), template) >= floor

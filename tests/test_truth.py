@@ -34,7 +34,7 @@ def out(tmp_path_factory) -> Path:
 def pair(out: Path, person: str, modality: str, ending: str) -> tuple[Image, Image]:
     """Return what was found and what is true, on the grid of what was found."""
     found, truth = (
-        load_image(next((folder / person / modality).glob(f"*{ending}")))
+        load_image(folder / person / modality / f"{person}{ending}")
         for folder in (out / "derivatives", out / "bids" / "derivatives" / "truth")
     )
     return found, found.like(resample(truth, found.grid))
