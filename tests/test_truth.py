@@ -53,7 +53,7 @@ def test_grey_matter_overlaps_the_templates(out):
     template = Template.load(out / "template")
     for person in PEOPLE:
         found = load_image(next((out / "derivatives" / person / "anat").glob("*space-*_label-GM_probseg.nii.gz")))
-        print(person, "GM map", dice(found.data > 0.5, template.gm.data > 0.5))
+        assert dice(found.data > 0.5, template.gm.data > 0.5) >= 0.85
         labels = load_image(out / f"bids/derivatives/truth/{person}/anat/{person}_dseg.nii.gz")
         chain = read_transform(next((out / "derivatives" / person / "anat").glob("*_from-T1w_to-MNI*.h5")))
         true = resample(labels.like((labels.data == 1).astype(np.float32)), template.grid, chain)
