@@ -1,6 +1,7 @@
 """The workflow on three real people with incomplete modalities, up to tensors and reports."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,12 @@ def test_every_session_has_a_tensor_and_a_page_and_no_image_was_dropped(finished
         assert present(finished / f"out/tensors/{key}.safetensors") == {
             modality for modality in ("anat", "dwi", "func") if row[modality] == "true"
         }
+
+
+def test_the_pages_show_each_step_of_what_there_is(finished):
+    for page in (finished / "out" / "report" / "sessions").glob("*.html"):
+        text = page.read_text()
+        assert not re.search(r"was not (cleaned|corrected|brought)|no table of confounds|no sidecars", text), page.name
 
 
 def present(tensor: Path) -> set[str]:

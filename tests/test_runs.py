@@ -77,6 +77,11 @@ def test_the_run_leaves_tensors_models_an_evaluation_and_linked_pages(finished):
     assert all((out / "report" / link).is_file() for link in links)
 
 
+def test_a_session_page_shows_every_step(finished):
+    for page in (finished / "out" / "report" / "sessions").glob("*.html"):
+        assert not re.search(r"was not (cleaned|corrected|brought)|no table of confounds|no sidecars", page.read_text())
+
+
 def test_the_result_page_says_that_simulated_people_prove_nothing(finished):
     page = (finished / "out" / "report" / "result.html").read_text()
     assert "prove nothing" in page

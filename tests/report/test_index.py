@@ -65,7 +65,7 @@ def test_missing_result_is_explained(tmp_path, made_cohort):
     index(page=page, sessions=made_cohort.tables()["sessions"], cohort=tmp_path / "cohort.html",
           subjects=tmp_path / "sessions", reason=reason)  # fmt: skip
     text = Page(page).text
-    assert f"There is no result. {reason}" in text
+    assert f"There is no result: {reason}" in text
     assert "sub-07 (no page)" in text
 
 

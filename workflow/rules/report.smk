@@ -30,7 +30,36 @@ rule report_subject:
         mem_mb=memory(1500, 8, "func"),
         runtime=30,
     params:
-        **step("report", "subject", session=lambda wildcards: wildcards.session, advice=ADVICE, demo=DEMO),
+        **step(
+            "report",
+            "subject",
+            session=lambda wildcards: wildcards.session,
+            advice=ADVICE,
+            demo=DEMO,
+            # Made by the jobs that write the quality numbers: as inputs they would slow the plan of a large dataset.
+            t1w_preproc=page_image("anat", "desc-preproc_T1w.nii.gz"),
+            t1w_mask=page_image("anat", "desc-brain_mask.nii.gz"),
+            gm=page_image("anat", "label-GM_probseg.nii.gz"),
+            wm=page_image("anat", "label-WM_probseg.nii.gz"),
+            csf=page_image("anat", "label-CSF_probseg.nii.gz"),
+            t1w_template=page_image("anat", CHANNEL_FILES["T1w"]),
+            gm_template=page_image("anat", CHANNEL_FILES["GM"]),
+            logjacobian=page_image("anat", CHANNEL_FILES["logjacobian"]),
+            dwi_preproc=page_image("dwi", "desc-preproc_dwi.nii.gz"),
+            dwi_mask=page_image("dwi", "desc-brain_mask.nii.gz"),
+            fa=page_image("dwi", "param-fa_dwimap.nii.gz"),
+            v1=page_image("dwi", "param-v1_dwimap.nii.gz"),
+            fa_template=page_image("dwi", CHANNEL_FILES["fa"]),
+            md_template=page_image("dwi", CHANNEL_FILES["md"]),
+            boldref=page_image("func", "boldref.nii.gz"),
+            bold_mask=page_image("func", "desc-brain_mask.nii.gz"),
+            confounds=page_image("func", "desc-confounds_timeseries.tsv"),
+            boldref_template=page_image("func", f"space-{SPACE}_boldref.nii.gz"),
+            alff=page_image("func", CHANNEL_FILES["alff"]),
+            falff=page_image("func", CHANNEL_FILES["falff"]),
+            reho=page_image("func", CHANNEL_FILES["reho"]),
+            seed_map=page_image("func", CHANNEL_FILES["seed"]),
+        ),
     shell:
         RUN
 
