@@ -48,7 +48,8 @@ def snakemake(folder: Path, *words: str) -> str:
 def planned(folder: Path, *words: str) -> set[str]:
     """Return the names of the rules that would run."""
     said = snakemake(folder, "-n", *words)
-    return set(re.findall(r"(?m)^(?:local)?rule (\w+):", said)) - {"all"}
+    rules = set(re.findall(r"(?m)^(?:local)?rule (\w+):", said))
+    return {name for name in rules if not re.fullmatch(r"all|\w+_all", name)}
 
 
 def prepared(folder: Path) -> Path:

@@ -5,6 +5,9 @@ call :func:`single_threaded` before anything imports ants.
 """
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -118,14 +121,17 @@ def tissue_probabilities(
     image = Image(image.data, np.diag([*image.voxel_mm.round(3), 1.0]))
     start = "kmeans[3]" if priors is None else [to_ants(image.like(prior)) for prior in _nowhere_zero(priors)]
     try:
-        result = ants.atropos(
-            a=to_ants(image),
-            x=to_ants(image.like(mask)),
-            i=start,
-            m=f"[{smoothing},1x1x1]",
-            c=f"[{iterations},0]",
-            priorweight=prior_weight,
-        )
+        with _own_temporary_folder():
+            result = ants.atropos(
+                a=to_ants(image),
+                x=to_ants(image.like(mask)),
+                i=start,
+                m=f"[{smoothing},1x1x1]",
+                c=f"[{iterations},0]",
+                priorweight=prior_weight,
+                # A constant seed: by default Atropos draws a new one, and two runs differ.
+                r=0,
+            )
     except Exception as err:  # antspyx raises nothing more specific
         raise RuntimeError(f"Atropos found no three tissues: {err}") from err
     return np.stack([part.numpy() * mask for part in result["probabilityimages"]]).astype(np.float32)
@@ -135,3 +141,15 @@ def _nowhere_zero(priors: NDArray) -> NDArray:
     """Leave every tissue a chance everywhere, and let the chances sum to one."""
     priors = np.clip(priors, 0, None) + 0.01
     return priors / priors.sum(axis=0)
+
+
+@contextmanager
+def _own_temporary_folder() -> Iterator[None]:
+    """Let what antspyx leaves among the temporary files go with a folder of this process's own."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
