@@ -24,13 +24,20 @@ def index_settings():
     )
 
 
-def write_demo_plan():
-    """Write the demo's tables, and the list of its images before they exist."""
-    from neuromoe.simulate._plan import images, plan, write_tables
+def demo_people():
+    """Draw the demo's people, who follow from the settings alone."""
+    from neuromoe.simulate._plan import plan
 
     cohort = SETTINGS["simulate"]["cohort"]
     shares = {name: cohort[name] for name in ("corrupted_rate", "missing_rate")}
-    people = plan(cohort["sessions"], SETTINGS["seed"], cohort["size"], **shares)
+    return plan(cohort["sessions"], SETTINGS["seed"], cohort["size"], **shares)
+
+
+def write_demo_plan():
+    """Write the demo's tables, and the list of its images before they exist."""
+    from neuromoe.simulate._plan import images, write_tables
+
+    people = demo_people()
     write_tables(Path(BIDS), people)
     rows = [planned_image(image) for person in people for image in images(person)]
     write_table(f"{BIDS}/derivatives/truth/images.tsv", rows, list(rows[0]))
@@ -64,20 +71,13 @@ def demo_columns():
 
 def demo_patterns():
     """Group the demo's people by the modalities that they have: a rule names all its files."""
-    from neuromoe.simulate._plan import plan
-
-    cohort = SETTINGS["simulate"]["cohort"]
-    shares = {name: cohort[name] for name in ("corrupted_rate", "missing_rate")}
     found = {}
-    for person in plan(cohort["sessions"], SETTINGS["seed"], cohort["size"], **shares):
+    for person in demo_people():
         files = person.files()
-        people, _ = found.setdefault("_".join(files), ([], []))
+        paths = [f"{BIDS}/{path}" for of_modality in files.values() for path in of_modality]
+        pattern = [path.replace(person.participant_id, "{participant}") for path in paths]
+        people, _ = found.setdefault("_".join(files), ([], pattern))
         people.append(person.participant_id)
-        found["_".join(files)][1][:] = [
-            f"{BIDS}/{path}".replace(person.participant_id, "{participant}")
-            for paths in files.values()
-            for path in paths
-        ]
     return found
 
 
