@@ -1,4 +1,4 @@
-"""A bottle of water, scanned like a person: T1w, a short BOLD run, and diffusion of b = 2500 with both phase encodings."""
+"""A bottle of water, scanned like a person: T1w, a short BOLD run, diffusion of b = 2500 in both phase encodings."""
 
 import json
 from pathlib import Path
