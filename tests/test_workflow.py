@@ -1,5 +1,6 @@
 """The workflow as a graph: which jobs it plans, for many shapes of datasets, without running them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from neuromoe.core.tables import read_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_bids import add_image, add_person, made_dataset  # noqa: E402
@@ -123,6 +126,14 @@ def test_the_first_dry_run_of_the_demo_shows_every_job(tmp_path):
     assert sum(count for name, count in counts.items() if name.startswith("simulate")) == 24
     assert counts["tensors_pack"] == counts["report_subject"] == 24
     assert counts["train_fit"] == len(DEFAULT_EXPERIMENTS) * 5
+
+
+def test_the_demos_truth_tells_the_strengths_and_the_seed_of_the_configuration(tmp_path):
+    cohort = {"sessions": 6, "effects": {"fa_drop": 0.0}}
+    jobs(tmp_path, config={"seed": 3, "simulate": {"cohort": cohort}})
+    truth = tmp_path / "out/bids/derivatives/truth"
+    assert {float(row["fa_drop"]) for row in read_table(truth / "truth.tsv")} == {0.0}
+    assert json.loads((truth / "truth.json").read_text())["seed"]["Description"] == "3"
 
 
 def test_the_first_plan_of_200_sessions_shows_every_job(tmp_path):

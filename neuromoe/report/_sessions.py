@@ -1,5 +1,6 @@
 """Every session of the cohort: what it has, its quality beside the others', its row in the table."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +70,21 @@ class Sessions:
             figures.setdefault(modality, []).append(strip_figure(number, keys, values, self.sites, odd, links))
         return figures
 
+    def quality_table(self) -> tuple[list[dict[str, object]], list[str]]:
+        """Return a row per session with all verdicts and numbers, and the names of the columns."""
+        numbers = [f"{modality}.{name}" for modality, name in numbers_of(self.quality)]
+        columns = ["participant_id", "session_id", *(f"{name}_verdict" for name in MODALITIES), *numbers]
+        return [self._quality_row(row) for row in self.rows], columns
+
+    def _quality_row(self, row: Row) -> dict[str, object]:
+        packed = self.packed.get(key_of(row))
+        cells: dict[str, object] = {name: row.get(name) for name in ("participant_id", "session_id")}
+        if packed is None:
+            return cells
+        cells |= {f"{name}_verdict": packed.verdicts.get(name) for name in MODALITIES}
+        found = ((f"{name}.{key}", value) for name in MODALITIES for key, value in packed.quality[name].items())
+        return cells | {name: f"{value:.6g}" for name, value in found if math.isfinite(value)}
+
     def table(self) -> list[dict[str, Any]]:
         """Return what the table says of each session."""
         return [self._row(key_of(row), row) for row in self.rows]
@@ -85,6 +101,7 @@ class Sessions:
             "site": person.get("site", MISSING),
             "cells": [_cell(row.get(name) == "true", name, packed) for name in MODALITIES],
             "verdict": worst(known) if packed else "not packed",
+            "usable": packed is None or bool(packed.modalities),
             "odd": self.odd.get(key, []),
         }
 

@@ -81,6 +81,10 @@ def tensor_section(path: Path | None) -> Section:
             failed = packed.verdicts.get(modality) == "fail"
             why = "left out, for its quality failed" if failed else "absent"
             section.words.append(f"{MODALITY_NAMES[modality]} is {why}; the model decides without it for this person.")
+    if not packed.modalities:
+        section.words.append(
+            "No usable modality: the models decide by clinical data alone, or by the class frequencies."
+        )
     for modality in packed.modalities:
         section.figures.extend(_channels(path, modality, packed.channels[modality]))
     return section

@@ -13,6 +13,7 @@ def cohort(
     clinical: Path,
     tensors: Path,
     page: Path,
+    quality: Path,
     advice: list[str] | None = None,
     demo: bool = False,
 ) -> None:
@@ -32,6 +33,8 @@ def cohort(
         The folder with a tensor file per session; a session without one is shown as not packed.
     page : path
         The HTML file to write; the sessions' pages lie in the folder `sessions` beside it.
+    quality : path
+        The table to write: each session's verdicts and quality numbers, `<modality>.<step>.<number>`.
     advice : list of str, optional
         Notices to print at the top.
     demo : bool, default=False
@@ -42,7 +45,7 @@ def cohort(
     InputError
         A table is ragged, or a tensor file cannot be read.
     """
-    from neuromoe.core.tables import MISSING, read_table
+    from neuromoe.core.tables import MISSING, read_table, write_table
     from neuromoe.report._page import write_page
     from neuromoe.report._people import clinical_columns, cross_table, patterns
     from neuromoe.report._sessions import Sessions
@@ -51,6 +54,7 @@ def cohort(
     people = read_table(clinical)
     everyone = Sessions.read(read_table(sessions), people, tensors)
     table = everyone.table()
+    write_table(quality, *everyone.quality_table())
     whole = len(table) <= MOST_ROWS
     write_page(
         page,
@@ -63,6 +67,7 @@ def cohort(
         labelled=len({row["participant_id"] for row in people if row["label"] != MISSING}),
         site_count=len(set(everyone.sites.values()) - {MISSING}),
         packed=len(everyone.packed),
+        quality=quality.name,
         patterns=patterns(everyone.rows),
         groups=cross_table(people),
         columns=clinical_columns(people),

@@ -89,6 +89,8 @@ def pack(
     for name, part in parts.items():
         arrays.update(_pack_modality(part, space, grid, tail=tail, limit=limit, keep_failed=keep_failed))
         print(f"{name}: {part.verdict}" + "".join(f"; {reason}" for reason in part.reasons), flush=True)
+    if not any(name in arrays for name in parts):
+        print("no usable modality: the file holds quality numbers alone", flush=True)
     about = {
         "affine": grid.affine.tolist(),
         "channels": {name: part.channels for name, part in parts.items()},

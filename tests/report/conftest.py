@@ -143,6 +143,11 @@ class Cohort:
     def tables(self) -> dict[str, Path]:
         return {name: self.folder / f"{name}.tsv" for name in ("sessions", "manifest", "issues", "clinical")}
 
+    def arguments(self, page: Path) -> dict[str, Path]:
+        """Return every argument of `cohort` that has no default."""
+        beside = {"page": page, "quality": page.with_name("quality.tsv"), "tensors": self.folder / "tensors"}
+        return self.tables() | beside
+
 
 @pytest.fixture
 def made_cohort(tmp_path: Path, rng: np.random.Generator) -> Cohort:

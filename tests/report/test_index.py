@@ -20,7 +20,7 @@ def report(tmp_path, made_cohort, template, written) -> Path:
     folder = tmp_path / "report"
     for key in made_cohort.keys:
         subject(session=key, page=folder / "sessions" / f"{key}.html", template=template)
-    cohort(**made_cohort.tables(), tensors=made_cohort.folder / "tensors", page=folder / "cohort.html")
+    cohort(**made_cohort.arguments(folder / "cohort.html"))
     result(**written(record()), page=folder / "result.html")
     index(
         page=folder / "index.html",
@@ -39,7 +39,8 @@ def test_every_link_of_every_page_resolves(report):
         for link in page.values("href"):
             file, _, fragment = link.partition("#")
             target = (path.parent / unquote(file)).resolve() if file else path
-            assert target in pages, f"{path.name}: {link}"
+            assert target.is_file(), f"{path.name}: {link}"
+            assert target in pages or not fragment, f"{path.name}: {link}"
             assert not fragment or fragment in pages[target].values("id"), f"{path.name}: {link}"
 
 
@@ -50,7 +51,7 @@ def test_every_page_is_reached_from_the_front_page(report):
         if path not in seen:
             seen.add(path)
             links = [link.partition("#")[0] for link in Page(path).values("href")]
-            waiting += [(path.parent / unquote(link)).resolve() for link in links if link]
+            waiting += [(path.parent / unquote(link)).resolve() for link in links if link.endswith(".html")]
     assert seen == set(report.rglob("*.html"))
 
 

@@ -70,6 +70,7 @@ rule report_cohort:
         _tensors=[f"{TENSORS}/{key}.safetensors" for key in BY_KEY],
     output:
         page=f"{REPORT}/cohort.html",
+        quality=f"{REPORT}/quality.tsv",
     log:
         log_of("report_cohort", "cohort"),
     benchmark:

@@ -38,7 +38,7 @@ def write_demo_plan():
     from neuromoe.simulate._plan import images, write_tables
 
     people = demo_people()
-    write_tables(Path(BIDS), people)
+    write_tables(Path(BIDS), people, effects=SETTINGS["simulate"]["cohort"]["effects"], seed=SETTINGS["seed"])
     rows = [planned_image(image) for person in people for image in images(person)]
     write_table(f"{BIDS}/derivatives/truth/images.tsv", rows, list(rows[0]))
 
