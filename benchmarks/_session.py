@@ -1,0 +1,222 @@
+"""A whole session, T1w and diffusion and BOLD, against a chain of the usual calls.
+
+`ours` is the workflow itself (`snakemake anat_all dwi_all func_all --cores 1`), Snakemake's own seconds included.
+`peer` is written out below as a user would: one process, so that its libraries are loaded once.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from _cases import Case, clock, peak_mb
+from _truth import fa_error, mask_dice, motion_mm, registration_mm
+
+from neuromoe.core.images import Image, load_image
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import Affine, Displacement, read_affines, read_transform
+
+REPOSITORY = Path(__file__).parent.parent
+PHANTOMS = ["plain"]
+REAL: list[str] = []
+
+
+def ours(case: Case) -> dict[str, float]:
+    """Run the workflow's three preprocessing stages."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = [sys.executable, "-m", "snakemake", "-s", str(REPOSITORY / "Snakefile"), "--directory", folder]
+        settings = ["--cores", "1", "--config", f"bids_dir={case.bids}", "output_dir=out"]
+        subprocess.run([*base, "template_prepare", *settings], check=True, capture_output=True)
+        with clock() as spent:
+            subprocess.run([*base, "anat_all", "dwi_all", "func_all", *settings], check=True, capture_output=True)
+        largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        made = Path(folder) / "out" / "derivatives" / case.person
+        motion = {m: read_affines(path) for m in ("func",) for path in (made / m).glob("*_from-orig_to-*.txt")}
+        return {
+            "cpu_s": spent.cpu_s,
+            "peak_mb": round(largest),
+            "mask_dice": mask_dice(case, _image(made / "anat", "_desc-brain_mask")),
+            "registration_mm": registration_mm(case, read_transform(next((made / "anat").glob("*_from-T1w_to-*.h5")))),
+            "fa_error": fa_error(case, _image(made / "dwi", "_param-fa_dwimap", without="_space-")),
+            "bold_motion_mm": motion_mm(case, "func", motion["func"]),
+        }
+
+
+def _image(folder: Path, ending: str, without: str = "_space-") -> Image:
+    (path,) = (path for path in folder.glob(f"*{ending}.nii.gz") if without not in path.name)
+    return load_image(path)
+
+
+def peer(case: Case) -> dict[str, float]:
+    """Run the usual calls one after the other."""
+    import ants
+
+    steps: dict[str, float] = {}
+    numbers: dict[str, float] = {}
+    raw = {m: next((case.bids / case.person / m).glob("*.nii.gz")) for m in ("anat", "dwi", "func")}
+    template = Template.load(case.template)
+    fixed = ants.image_read(str(template.folder / "head.nii.gz")) * ants.image_read(
+        str(template.folder / "mask.nii.gz")
+    )
+    with tempfile.TemporaryDirectory() as folder, clock() as total:
+        t1w, mask, warp = _peer_anat(ants.image_read(str(raw["anat"])), fixed, folder, steps)
+        numbers |= _peer_dwi(case, raw["dwi"], t1w, folder, steps)
+        numbers |= _peer_bold(case, raw["func"], (t1w, fixed, warp), folder, steps)
+        numbers["mask_dice"] = mask_dice(case, _from_ants(mask))
+        numbers["registration_mm"] = registration_mm(case, _chain(warp))
+    return {"cpu_s": total.cpu_s, "peak_mb": round(peak_mb()), **numbers, **{f"{k}_s": v for k, v in steps.items()}}
+
+
+def _peer_anat(t1w, fixed, folder, steps):
+    import ants
+
+    with clock() as spent:
+        corrected = ants.n4_bias_field_correction(t1w)
+    steps["n4"] = spent.cpu_s
+    with clock() as spent:
+        mask = ants.get_mask(corrected)
+    steps["get_mask"] = spent.cpu_s
+    brain = corrected * mask
+    with clock() as spent:
+        warp = ants.registration(fixed, brain, "antsRegistrationSyN[s]", outprefix=f"{folder}/t1w_")
+    steps["syn"] = spent.cpu_s
+    with clock() as spent:
+        ants.atropos(a=corrected, x=mask, i="kmeans[3]", m="[0.2,1x1x1]", c="[5,0]")
+    steps["atropos"] = spent.cpu_s
+    return brain, mask, warp
+
+
+def _peer_dwi(case: Case, path: Path, t1w, folder: str, steps: dict[str, float]) -> dict[str, float]:
+    import ants
+    from dipy.core.gradients import gradient_table
+    from dipy.denoise.localpca import mppca
+    from dipy.reconst.dti import TensorModel
+
+    from neuromoe.core.gradients import read_gradients, stored_affine
+
+    image = load_image(path)
+    stem = str(path).removesuffix(".nii.gz")
+    gradients = read_gradients(Path(f"{stem}.bval"), Path(f"{stem}.bvec"), stored_affine(path), image.data.shape[3])
+    with clock() as spent:
+        data = mppca(image.data)
+    steps["mppca"] = spent.cpu_s
+    volumes = [_to_ants(Image(data[..., v], image.affine)) for v in range(data.shape[3])]
+    b0 = volumes[int(np.flatnonzero(gradients.is_b0)[0])]
+    moved, motion = [], []
+    with clock() as spent:
+        for number, volume in enumerate(volumes):
+            found = ants.registration(b0, volume, "BOLDRigid", outprefix=f"{folder}/dwi{number}_")
+            moved.append(found["warpedmovout"].numpy())
+            motion.append(_matrix(found["fwdtransforms"][0]))
+    steps["dwi_rigid"] = spent.cpu_s
+    turned = gradients.rotated(np.linalg.inv(np.stack(motion)[:, :3, :3]))
+    table = gradient_table(turned.bvals_s_mm2, bvecs=turned.directions, atol=0.1)
+    series = np.stack(moved, axis=-1)
+    with clock() as spent:
+        fit = TensorModel(table, fit_method="WLS").fit(series, mask=series[..., gradients.is_b0].mean(-1) > 50)
+    steps["tensor"] = spent.cpu_s
+    with clock() as spent:
+        ants.registration(t1w, b0, "Rigid", outprefix=f"{folder}/b0_")
+    steps["dwi_coregister"] = spent.cpu_s
+    fa = Image(np.nan_to_num(fit.fa).astype(np.float32), image.affine)
+    return {"fa_error": fa_error(case, fa)}
+
+
+def _peer_bold(case: Case, path: Path, anatomy: tuple, folder: str, steps: dict[str, float]) -> dict[str, float]:
+    import ants
+    import nibabel as nib
+    from nilearn.image import clean_img
+
+    from neuromoe.func._maps import amplitude, homogeneity, ranks
+
+    t1w, fixed, warp = anatomy
+    run = ants.image_read(str(path))
+    tr = float(nib.load(path).header.get_zooms()[3])
+    with clock() as spent:
+        found = ants.motion_correction(run, type_of_transform="BOLDRigid", outprefix=f"{folder}/bold_")
+    steps["bold_motion"] = spent.cpu_s
+    motion = np.stack([_matrix(names[0]) for names in found["motion_parameters"]])
+    mean = ants.get_average_of_timeseries(found["motion_corrected"])
+    with clock() as spent:
+        to_t1w = ants.registration(t1w, mean, "Rigid", outprefix=f"{folder}/ref_")
+    steps["bold_coregister"] = spent.cpu_s
+    chain = warp["fwdtransforms"] + to_t1w["fwdtransforms"]
+    with clock() as spent:
+        volumes = [
+            ants.apply_transforms(fixed, ants.slice_image(run, axis=3, idx=v), [*chain, names[0]]).numpy()
+            for v, names in enumerate(found["motion_parameters"])
+        ]
+        series = np.stack(volumes, axis=-1)
+    steps["bold_apply"] = spent.cpu_s
+    inside = fixed.numpy() > 0
+    image = nib.Nifti1Image(series, np.eye(4) * 2)
+    mask = nib.Nifti1Image(inside.astype(np.uint8), image.affine)
+    parameters = motion[:, :3].reshape(len(motion), -1)
+    with clock() as spent:
+        clean = clean_img(image, t_r=tr, high_pass=0.01, low_pass=0.1, confounds=parameters, mask_img=mask)
+    steps["clean_img"] = spent.cpu_s
+    with clock() as spent:
+        courses = clean.get_fdata(dtype=np.float32)[inside]
+        amplitude(courses, repetition_time_s=tr, band_hz=(0.01, 0.1))
+        homogeneity(ranks(courses), inside, spacing=[2, 2, 2])
+    steps["maps"] = spent.cpu_s
+    return {"bold_motion_mm": motion_mm(case, "func", motion)}
+
+
+def _to_ants(image: Image):
+    from neuromoe.core.ants import to_ants
+
+    return to_ants(image)
+
+
+def _from_ants(image) -> Image:
+    from neuromoe.core.transforms import LPS
+
+    lps = np.eye(4)
+    lps[:3, :3] = image.direction * np.array(image.spacing)
+    lps[:3, 3] = image.origin
+    return Image(image.numpy(), LPS @ lps)
+
+
+def _matrix(path: str) -> np.ndarray:
+    """Read ANTs' linear transform as a RAS+ matrix."""
+    import ants
+
+    from neuromoe.core.transforms import LPS
+
+    transform = ants.read_transform(path)
+    parameters, center = np.array(transform.parameters), np.array(transform.fixed_parameters)[:3]
+    lps = np.eye(4)
+    lps[:3, :3] = parameters[:9].reshape(3, 3)
+    lps[:3, 3] = parameters[9:] + center - lps[:3, :3] @ center
+    return LPS @ lps @ LPS
+
+
+def _chain(warp: dict) -> tuple[Affine | Displacement, ...]:
+    """Turn what `ants.registration` found into a chain from the template to the T1w."""
+    field, affine = warp["fwdtransforms"]
+    shifts = load_image(field)
+    vectors = np.squeeze(shifts.data) * np.array([-1, -1, 1], np.float32)
+    return Displacement(np.ascontiguousarray(vectors, np.float32), shifts.affine), Affine(_matrix(affine))
+
+
+METHODS = {"ours": ours, "peer": peer}
+
+
+def table(rows: list[dict]) -> tuple[str, dict[str, float]]:
+    """Return the table and the ratios of medians, ours over the peer's."""
+    names = ["cpu_s", "peak_mb", "mask_dice", "registration_mm", "fa_error", "bold_motion_mm"]
+    lines = [f"| method | people | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    medians: dict[str, dict[str, float]] = {}
+    for method in METHODS:
+        own = [row for row in rows if row["method"] == method]
+        if own:
+            medians[method] = {name: statistics.median(row[name] for row in own) for name in names}
+            cells = " | ".join(f"{medians[method][name]:.3g}" for name in names)
+            lines.append(f"| {method} | {len(own)} | {cells} |")
+    if len(medians) < 2:
+        return "\n".join(lines), {}
+    return "\n".join(lines), {name: round(medians["ours"][name] / medians["peer"][name], 3) for name in names}
