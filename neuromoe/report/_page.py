@@ -105,17 +105,43 @@ def label(name: str) -> str:
     'brain volume (ml)'
     >>> label("fa_median")
     'FA median'
+    >>> label("tsnr")
+    'tSNR'
     >>> label("extract.brain_volume_ml")
     'extract: brain volume (ml)'
     """
     step, _, name = name.rpartition(".")
     words = name.split("_")
     unit = UNITS.get(words[-1]) if len(words) > 1 else None
-    words = [word.upper() if word in ACRONYMS else word for word in (words[:-1] if unit else words)]
+    words = [SPELLED.get(word, word) for word in (words[:-1] if unit else words)]
     return (f"{step}: " if step else "") + " ".join(words) + (f" ({unit})" if unit else "")
 
 
-ACRONYMS = {"fa", "md", "ad", "rd", "fd", "gm", "wm", "csf", "ncc", "snr", "cnr", "mi", "qc"}
+ACRONYMS = [
+    "fa",
+    "md",
+    "ad",
+    "rd",
+    "fd",
+    "gm",
+    "wm",
+    "csf",
+    "ncc",
+    "snr",
+    "cnr",
+    "cjv",
+    "efc",
+    "fber",
+    "ndc",
+    "dvars",
+    "mi",
+    "qc",
+    "gcor",
+    "aor",
+    "aqi",
+    "icv",
+]
+SPELLED = {word: word.upper() for word in ACRONYMS} | {"tsnr": "tSNR", "falff": "fALFF", "reho": "ReHo", "perc": "%"}
 
 
 def page_link(page: Path, target: Path) -> str:
