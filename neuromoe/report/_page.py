@@ -118,29 +118,9 @@ def label(name: str) -> str:
 
 
 ACRONYMS = [
-    "fa",
-    "md",
-    "ad",
-    "rd",
-    "fd",
-    "gm",
-    "wm",
-    "csf",
-    "ncc",
-    "snr",
-    "cnr",
-    "cjv",
-    "efc",
-    "fber",
-    "ndc",
-    "dvars",
-    "mi",
-    "qc",
-    "gcor",
-    "aor",
-    "aqi",
-    "icv",
-]
+    "fa", "md", "ad", "rd", "fd", "gm", "wm", "csf", "ncc", "snr", "cnr",
+    "cjv", "efc", "fber", "ndc", "dvars", "mi", "qc", "gcor", "aor", "aqi", "icv",
+]  # fmt: skip
 SPELLED = {word: word.upper() for word in ACRONYMS} | {"tsnr": "tSNR", "falff": "fALFF", "reho": "ReHo", "perc": "%"}
 
 
