@@ -5,7 +5,6 @@ import platform
 import shutil
 from pathlib import Path
 
-FSL_PROGRAMS = ("bet", "fast", "flirt", "fnirt", "mcflirt", "slicetimer", "topup", "eddy", "dtifit")
 PACKAGES = (
     "antspyx",
     "dipy",
@@ -61,7 +60,10 @@ def _machine(folder: Path) -> list[str]:
 
 
 def _fsl() -> list[str]:
-    return [f"{name:14} {shutil.which(name) or 'not found'}" for name in FSL_PROGRAMS]
+    from neuromoe.core.backends import PROGRAMS, find_program
+
+    home = os.environ.get("FSLDIR", "not set")
+    return [f"{'FSLDIR':20} {home}", *(f"{name:20} {find_program(name) or 'not found'}" for name in PROGRAMS)]
 
 
 def _template_state(template: str) -> str:
