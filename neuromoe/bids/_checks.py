@@ -31,6 +31,11 @@ def warning(code: str, message: str, file: str, fix: str) -> Issue:
     return Issue("warning", code, message, file, fix)
 
 
+def note(code: str, message: str, file: str, fix: str) -> Issue:
+    """Return an issue that costs no image, only something that could be better."""
+    return Issue("note", code, message, file, fix)
+
+
 def read_header(path: Path) -> dict[str, object]:
     """Read what the header says: shape, voxel sizes in mm, volumes, repetition time in s.
 

@@ -32,7 +32,7 @@ class Found:
     name : Name
         Its parts.
     modality : str
-        `anat`, `dwi` or `func`.
+        `anat`, `dwi`, `func` or `fmap`.
     sidecars : tuple of str
         JSON files that apply by inheritance, the nearest last.
     bval, bvec : str or None
@@ -82,10 +82,14 @@ def _images(bids_dir: Path) -> Iterator[Found]:
     for subject in _folders(bids_dir, "sub-"):
         for session in [subject, *_folders(subject, "ses-")]:
             for modality, suffixes in MODALITIES.items():
-                folder = session / modality
-                for filename, name in _names(folder) if folder.is_dir() else ():
-                    if name.suffix in suffixes and name.extension in IMAGE and "sub" in name.entities:
-                        yield _with_texts(bids_dir, folder, filename, name, modality)
+                yield from scan_folder(bids_dir, session / modality, modality, suffixes)
+
+
+def scan_folder(bids_dir: Path, folder: Path, modality: str, suffixes: tuple[str, ...]) -> Iterator[Found]:
+    """Yield the images of one folder of a session, in the order of their names; nothing where there is no folder."""
+    for filename, name in _names(folder) if folder.is_dir() else ():
+        if name.suffix in suffixes and name.extension in IMAGE and "sub" in name.entities:
+            yield _with_texts(bids_dir, folder, filename, name, modality)
 
 
 def _folders(parent: Path, prefix: str) -> list[Path]:

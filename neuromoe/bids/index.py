@@ -11,7 +11,7 @@ from neuromoe.core.tables import MISSING, read_table, write_table
 
 MANIFEST = (
     "participant_id", "session_id", "modality", "suffix", "task", "run", "dir", "acq", "path", "used", "reason",
-    "repetition_time_s", "shape", "voxel_mm", "volumes", "mem_mb", "sidecars", "bval", "bvec",
+    "repetition_time_s", "shape", "voxel_mm", "volumes", "mem_mb", "sidecars", "bval", "bvec", "intended_for",
 )  # fmt: skip
 SESSIONS = ("participant_id", "session_id", "anat", "dwi", "func")
 ISSUES = ("severity", "code", "message", "file", "fix")
@@ -39,6 +39,7 @@ def index(
     serum: list[str] | None = None,
     site_column: str | None = None,
     group_column: str | None = None,
+    unused_fieldmaps: dict[str, Any] | None = None,
 ) -> None:
     """Write the manifest of a BIDS dataset, its sessions, its issues and its clinical table.
 
@@ -75,6 +76,8 @@ def index(
         Those of `columns` that are serum markers.
     site_column, group_column : str, optional
         Columns of the site, and of the family or other unit that must not be split.
+    unused_fieldmaps : dict, optional
+        Why the fieldmaps of a modality are not used, as in `{"func": "FSL's topup is not installed"}`.
 
     Raises
     ------
@@ -83,6 +86,7 @@ def index(
     """
     from neuromoe.bids._choose import Row, by_filters, one_per_session
     from neuromoe.bids._derivatives import describe_derivatives
+    from neuromoe.bids._fieldmaps import find_fieldmaps
     from neuromoe.bids._people import IDENTITY, People, check_people, clinical_rows
 
     label = label or {"column": "group"}
@@ -93,16 +97,19 @@ def index(
     )
     rows, problems = _checked(rows, bids_dir, planned is not None)
     rows, passed_over = one_per_session(rows, task=task, run=run)
+    fieldmaps, notes = find_fieldmaps(bids_dir, rows, unused_fieldmaps or {}) if not planned else ([], [])
     keys = sorted({(row.image.participant_id, row.image.session_id) for row in rows if row.used})
     people = People(bids_dir, tables or [])
-    problems += passed_over + check_people(people, keys, label["column"], columns)
+    problems += passed_over + notes + check_people(people, keys, label["column"], columns)
     _stop_if_useless(bids_dir, rows, keys, problems if strict else [])
     features = clinical_rows(
         people, keys, label=label, columns=columns, site_column=site_column, group_column=group_column
     )
     if derivatives:
         describe_derivatives(derivatives, bids_dir)
-    write_table(manifest, map(_manifest_row, rows), MANIFEST)
+    listed = [_manifest_row(row) for row in rows]
+    listed += [_manifest_row(one.row) | {"intended_for": " ".join(one.targets)} for one in fieldmaps]
+    write_table(manifest, listed, MANIFEST)
     write_table(sessions, _session_rows(rows, keys), SESSIONS)
     write_table(issues, [vars(problem) for problem in problems], ISSUES)
     write_table(clinical, features, (*IDENTITY, *columns))

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core._fsl_job import FslError, Job, turned_round
-from neuromoe.core._fsl_space import PhaseEncoding, flirt_to_world
+from neuromoe.core._fsl_space import PhaseEncoding, flirt_to_world, matrix_text, world_to_flirt
 from neuromoe.core.backends import OTHER_NAMES
 from neuromoe.core.geometry import resample
 from neuromoe.core.gradients import Gradients, fsl_to_world, write_gradients
 from neuromoe.core.images import Image
+from neuromoe.core.transforms import Affine
 
 _SIEMENS_RANGE = 4096.0
 _OUTLIER = re.compile(r"Slice\s+(\d+)\s+in scan\s+(\d+)\s+is an outlier")
@@ -47,6 +48,7 @@ def correct_diffusion(
     encodings: Sequence[PhaseEncoding],
     *,
     with_topup: bool = False,
+    beside: Sequence[tuple[Image, PhaseEncoding]] = (),
     several_shells: bool = True,
 ) -> Eddy:
     """Correct a diffusion series by eddy, and by topup before where volumes oppose each other.
@@ -63,6 +65,8 @@ def correct_diffusion(
         Of each volume.
     with_topup : bool, default=False
         Estimate the field from the b=0 volumes of opposed phase encoding.
+    beside : sequence of (Image, PhaseEncoding)
+        Further volumes without diffusion weighting for topup, such as those of the folder `fmap`.
     several_shells : bool, default=True
         Tell eddy that the b-values lie on shells, which it refuses to believe of multi-shell data with few directions.
 
@@ -80,7 +84,8 @@ def correct_diffusion(
         field = {}
         if with_topup:
             b0 = np.flatnonzero(gradients.is_b0)
-            _topup(job, series.like(series.data[..., b0]), [encodings[v] for v in b0])
+            pairs = [(series.volume(int(v)), encodings[v]) for v in b0] + list(beside)
+            _topup(job, series.like(_stacked(pairs, series)), [encoding for _, encoding in pairs])
             field = {
                 "in_topup_fieldcoef": str(job.path("topup_fieldcoef.nii.gz")),
                 "in_topup_movpar": str(job.path("topup_movpar.txt")),
@@ -140,33 +145,62 @@ def _topup(job: Job, volumes: Image, encodings: Sequence[PhaseEncoding]) -> Imag
     return job.read("topup_field.nii.gz", like=volumes.volume(0), ndim=3)
 
 
-def field_from_pair(image: Image, opposed: Image, encoding: PhaseEncoding, other: PhaseEncoding) -> Image:
+def _stacked(pairs: Sequence[tuple[Image, PhaseEncoding]], like: Image) -> NDArray:
+    images = (image for image, _ in pairs)
+    parts = [image.data if image.grid.same_as(like.grid) else resample(image, like.grid) for image in images]
+    return np.stack(parts, axis=3)
+
+
+def field_from_pair(
+    image: Image, opposed: Image, encoding: PhaseEncoding, other: PhaseEncoding, *, target: Image | None = None
+) -> Image:
     """Find the field from two images of opposed phase encoding by topup.
 
     Parameters
     ----------
-    image : Image (X, Y, Z)
-        The one that is to be corrected; the field lies on its grid.
-    opposed : Image (X, Y, Z)
-        The other.
+    image, opposed : Image (X, Y, Z)
+        The two, of one contrast.
     encoding, other : PhaseEncoding
         Of the two.
+    target : Image (X, Y, Z), optional
+        The image that the field is for, where it is neither. FLIRT lays `image` on it, so both should be distorted alike.
 
     Returns
     -------
     Image (X, Y, Z)
-        Off-resonance, Hz.
+        Off-resonance on the grid of `target`, else of `image`, Hz.
 
     References
     ----------
     .. [1] Andersson, Skare & Ashburner (2003), How to correct susceptibility distortions in spin-echo echo-planar
        images, NeuroImage 20, doi:10.1016/S1053-8119(03)00336-7.
     """
-    if not image.grid.same_as(opposed.grid):
-        opposed = Image(resample(opposed, image.grid), image.affine)
-    volumes = image.like(np.stack([image.data, opposed.data], axis=3))
     with Job() as job:
-        return _topup(job, volumes, [encoding, other])
+        stack = image.like(_stacked([(image, encoding), (opposed, other)], image))
+        field = _topup(job, stack, [encoding, other])
+        if target is None:
+            return field
+        place = _laid_on(job, job.write(image, "magnitude.nii.gz"), image, target)
+    return target.like(resample(field, target.grid, [place]))
+
+
+def _laid_on(job: Job, moving_file: str, moving: Image, target: Image) -> Affine:
+    """Find where an image of the same session lies, from the header's position."""
+    job.run(
+        "FLIRT",
+        programs=["flirt"],
+        in_file=moving_file,
+        reference=job.write(target, "image.nii.gz"),
+        in_matrix_file=job.write_text(
+            "header.mat", matrix_text(world_to_flirt(Affine(np.eye(4)), target.grid, moving.grid))
+        ),
+        out_file=str(job.path("on_image.nii.gz")),
+        out_matrix_file=str(job.path("on_image.mat")),
+        dof=6,
+        cost="normmi",
+        no_search=True,
+    )
+    return flirt_to_world(job.table("on_image.mat"), target.grid, moving.grid)
 
 
 def phase_difference(first: Image, second: Image) -> Image:
@@ -235,18 +269,7 @@ def field_from_phase(
             smooth3d=smoothing_mm,
             fmap_out_file=str(job.path("smooth_field.nii.gz")),
         )
-        job.run(
-            "FLIRT",
-            programs=["flirt"],
-            in_file=head,
-            reference=job.write(image, "image.nii.gz"),
-            out_file=str(job.path("on_image.nii.gz")),
-            out_matrix_file=str(job.path("on_image.mat")),
-            dof=6,
-            cost="normmi",
-            no_search=True,
-        )
-        place = flirt_to_world(job.table("on_image.mat"), image.grid, magnitude.grid)
+        place = _laid_on(job, head, magnitude, image)
         smooth = job.read("smooth_field.nii.gz", like=magnitude, ndim=3)
     on_image = resample(smooth, image.grid, [place])
     return image.like((on_image / (2 * np.pi)).astype(np.float32))

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core._fsl_job import Job
-from neuromoe.core._fsl_space import flirt_to_world, warp_to_chain, world_to_flirt
+from neuromoe.core._fsl_space import flirt_to_world, matrix_text, warp_to_chain, world_to_flirt
 from neuromoe.core.geometry import Grid
 from neuromoe.core.images import Image
 from neuromoe.core.transforms import Affine, Chain
@@ -125,7 +125,7 @@ def _flirt(
     start = {}
     if initial is not None:
         matrix = world_to_flirt(initial, fixed_grid, moving_grid)
-        start = {"in_matrix_file": job.write_text("start.mat", _matrix_text(matrix)), "no_search": True}
+        start = {"in_matrix_file": job.write_text("start.mat", matrix_text(matrix)), "no_search": True}
     job.run(
         "FLIRT",
         programs=["flirt"],
@@ -138,10 +138,6 @@ def _flirt(
         **start,
     )
     return flirt_to_world(job.table("linear.mat"), fixed_grid, moving_grid)
-
-
-def _matrix_text(matrix: NDArray) -> str:
-    return "".join(" ".join(f"{value:.10f}" for value in row) + "\n" for row in matrix)
 
 
 def fnirt(fixed: Image, moving: Image, *, linear: Affine | None = None) -> tuple[Chain, Chain]:
@@ -168,7 +164,7 @@ def fnirt(fixed: Image, moving: Image, *, linear: Affine | None = None) -> tuple
         target, source = job.write(fixed, "fixed.nii.gz"), job.write(moving, "moving.nii.gz")
         if linear is None:
             linear = _flirt(job, target, source, fixed.grid, moving.grid, 12, "corratio", None)
-        matrix = job.write_text("affine.mat", _matrix_text(world_to_flirt(linear, fixed.grid, moving.grid)))
+        matrix = job.write_text("affine.mat", matrix_text(world_to_flirt(linear, fixed.grid, moving.grid)))
         job.run(
             "FNIRT",
             programs=["fnirt"],

@@ -63,6 +63,11 @@ def world_to_flirt(affine: Affine, fixed: Grid, moving: Grid) -> NDArray:
     return world_to_fsl_mm(fixed) @ np.linalg.inv(affine.matrix) @ np.linalg.inv(world_to_fsl_mm(moving))
 
 
+def matrix_text(matrix: NDArray) -> str:
+    """Write a matrix as FLIRT reads it."""
+    return "".join(" ".join(f"{value:.10f}" for value in row) + "\n" for row in matrix)
+
+
 def warp_to_chain(warp: Image, moving: Grid, linear: Affine, *, absolute: bool = False) -> Chain:
     """Turn a field of FNIRT or invwarp into a chain from fixed to moving world points.
 

@@ -374,6 +374,22 @@ def test_topup(programs, head):
     assert nib.load(programs.file("topup", "opposed.nii.gz")).shape == (*SHAPE, 2)
 
 
+def test_a_pair_beside_the_image_is_laid_on_it(programs, head):
+    place = "1 0 0 4\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
+    programs.add("topup", topup_images(head, head.data * 40), TOPUP_TEXTS)
+    programs.add("flirt", {"on_image.nii.gz": stored(head)}, {"on_image.mat": place})
+    target = Image(head.data[:4], RAS)
+    pair = PhaseEncoding(1, 1, 0.05), PhaseEncoding(1, -1, 0.05)
+    field = fsl.field_from_pair(head, head, *pair, target=target)
+    assert programs.calls() == ["topup", "flirt"]
+    # FSL's x of the target is 6 - x, of the pair 10 - x; the pair is moved by 4 to the left: x of the pair is x + 8.
+    assert np.allclose(field.data[0], 40 * head.data[4], atol=1e-4)
+    assert np.allclose(field.data[1], 40 * head.data[5], atol=1e-4)
+    assert "-nosearch" in programs.words("flirt")
+    # The header's own position: in FSL's x the pair lies 4 further.
+    assert np.allclose(np.loadtxt(programs.file("flirt", "header.mat"))[0], [1, 0, 0, -4])
+
+
 def test_topup_does_not_halve_an_odd_matrix(programs, rng):
     odd = Image(rng.random((6, 8, 9), np.float32), RAS)
     programs.add("topup", topup_images(odd, odd.data), TOPUP_TEXTS)
@@ -424,6 +440,22 @@ def test_topup_and_eddy(programs, rng):
     assert np.allclose(done.gradients.directions[2:], [[0, 1, 0], [0, 1, 0], [0, 0, 1]])
     assert done.outliers == [(7, 3), (0, 4)]
     assert np.allclose(done.parameters, [[0.1, 0.2, 0.3, 0.01, 0.02, 0.03]] * 5)
+
+
+def test_images_beside_the_series_help_topup(programs, rng):
+    series = Image(rng.random((*SHAPE, 5), np.float32), RAS)
+    images, texts = topup_images(series.volume(0), series.data[..., 0]), dict(TOPUP_TEXTS)
+    images |= {f"{kind}_03.nii.gz": images[f"{kind}_01.nii.gz"] for kind in ("warpfield", "jac")}
+    programs.add("topup", images, texts | {"xfm_03.mat": MATRIX})
+    add_eddy(programs, series)
+    forward, back = PhaseEncoding(1, 1, 0.04), PhaseEncoding(1, -1, 0.05)
+    fsl.correct_diffusion(
+        series, TABLE, np.ones(SHAPE, bool), [forward] * 5, with_topup=True, beside=[(series.volume(3), back)]
+    )
+    given = nib.as_closest_canonical(nib.load(programs.file("topup", "opposed.nii.gz"))).get_fdata()
+    assert np.allclose(given, series.data[..., [0, 1, 3]])
+    assert programs.file("topup", "opposed.txt").read_text().splitlines()[2] == "0 -1 0 0.050000"
+    assert programs.file("eddy_cpu", "acqparams.txt").read_text() == "0 1 0 0.040000\n"
 
 
 def test_eddy_alone_asks_for_no_field(programs, rng):
