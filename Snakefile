@@ -35,6 +35,7 @@ rule all:
 
 onstart:
     clear_partial_files()
+    write_record(BACKENDS_RECORD, BACKENDS)
     say_what_follows()
 
 

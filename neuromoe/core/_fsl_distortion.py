@@ -163,7 +163,8 @@ def field_from_pair(
     encoding, other : PhaseEncoding
         Of the two.
     target : Image (X, Y, Z), optional
-        The image that the field is for, where it is neither. FLIRT lays `image` on it, so both should be distorted alike.
+        The image that the field is for, where it is neither. FLIRT lays `image` on it: both should be distorted
+        alike.
 
     Returns
     -------

@@ -137,6 +137,17 @@ def _stop_if_missing(missing: list[tuple[str, str]]) -> None:
         )
 
 
+def asks_for_fsl(settings: Mapping[str, Any]) -> bool:
+    """Tell whether the configuration names FSL for any part.
+
+    Examples
+    --------
+    >>> asks_for_fsl({"func": {"correct": {"motion_backend": "fsl"}}}), asks_for_fsl({})
+    (True, False)
+    """
+    return any(_value(settings, choice.setting) == "fsl" for choice in CHOICES)
+
+
 def lacking_programs(setting: str, which: Which = shutil.which) -> list[str]:
     """Return the programs that the backend `fsl` of a setting runs and that are not installed."""
     (choice,) = (choice for choice in CHOICES if choice.setting == setting)

@@ -1,6 +1,7 @@
 # The settings, and how a step becomes a shell line. No rules here.
 import gc
 import shlex
+import shutil
 import sys
 
 import yaml
@@ -11,6 +12,15 @@ gc.set_threshold(100_000, 50, 50)
 BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE))
 
+from neuromoe.core.backends import (
+    asks_for_fsl,
+    check_record,
+    lacking_programs,
+    read_record,
+    resolve,
+    with_backends,
+    write_record,
+)
 from neuromoe.core.code import code_digest
 from neuromoe.core.config import check_config, with_defaults
 from neuromoe.core.errors import InputError
@@ -35,15 +45,40 @@ except InputError as err:
 
 DEMO = SETTINGS["bids_dir"] is None
 OUT = SETTINGS["output_dir"]
+USES_CONDA = bool(workflow.deployment_settings.deployment_method)
+# The environment with FSL is large and for non-commercial use: it is taken where the configuration asks for it.
+CONDA = str(BASE / "envs" / ("fsl.yaml" if asks_for_fsl(SETTINGS) else "neuromoe.yaml"))
+BACKENDS_RECORD = f"{OUT}/index/backends.json"
+
+
+def find_program(program):
+    """Find a program where the jobs will: on PATH, or in the environment that is made for them."""
+    if USES_CONDA:
+        return program if asks_for_fsl(SETTINGS) else None
+    return shutil.which(program)
+
+
+def chosen_backends():
+    """Choose in the main process; jobs, whose machine may look different, take what it wrote."""
+    if not workflow.is_main_process and Path(BACKENDS_RECORD).is_file():
+        return read_record(BACKENDS_RECORD)
+    chosen = resolve(SETTINGS, find_program)
+    check_record(BACKENDS_RECORD, chosen)
+    return chosen
+
+
+try:
+    BACKENDS = chosen_backends()
+except InputError as err:
+    stop(err)
+SETTINGS = with_backends(SETTINGS, BACKENDS)
 BIDS = f"{OUT}/bids" if DEMO else SETTINGS["bids_dir"]
 DERIVATIVES = f"{OUT}/derivatives"
 TEMPLATE = f"{OUT}/template/template.json"
-USES_CONDA = bool(workflow.deployment_settings.deployment_method)
 PYTHON = "python" if USES_CONDA else shlex.quote(sys.executable)
 INDEX = {name: f"{OUT}/index/{name}.tsv" for name in ("manifest", "sessions", "issues", "clinical")}
 PLANNED = f"{BIDS}/derivatives/truth/images.tsv" if DEMO else None
 MODALITIES = ("anat", "dwi", "func")
-CONDA = str(BASE / "envs" / "neuromoe.yaml")
 
 # Folder of a session, and the entities that stay in the names of its derivatives.
 _LABEL = r"[a-zA-Z0-9+]+"
@@ -97,7 +132,5 @@ def memory(base_mb, per_image_mb=0, modality=None):
 
 def clear_partial_files():
     """Remove what killed jobs had begun to write: the run holds the lock, so nobody else is writing."""
-    import shutil
-
     for folder in Path(OUT).rglob(".partial-*"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,19 @@ def index_settings():
         serum=clinical["serum"] or demo.get("serum"),
         site_column=SETTINGS["site_column"] or demo.get("site_column"),
         group_column=SETTINGS["group_column"],
+        unused_fieldmaps=unused_fieldmaps(),
     )
+
+
+def unused_fieldmaps():
+    """Say of each modality why its fieldmaps are not used, where they are not."""
+    reasons = {}
+    for modality in ("dwi", "func"):
+        setting = f"{modality}.correct.fieldmap_backend"
+        if BACKENDS.get(setting) != "fsl":
+            lacking = lacking_programs(setting, find_program)
+            reasons[modality] = f"FSL's {lacking[0]} is not installed" if lacking else f"{setting} does not ask for it"
+    return reasons
 
 
 def demo_people():
