@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core._fsl_job import Job, turned_round
-from neuromoe.core.gradients import Gradients, fsl_to_world, write_gradients
+from neuromoe.core.gradients import Gradients, fsl_to_world, world_to_fsl, write_gradients
 from neuromoe.core.images import Image
 
 
@@ -23,7 +23,7 @@ class TensorMaps:
     v1 : array (X, Y, Z, 3)
         Main direction along the RAS+ world axes.
     residual : array (X, Y, Z)
-        Sum of squared differences of the fit, in the signal's unit squared.
+        Root mean square of what the tensor leaves, as a share of the b=0 signal.
     """
 
     fa: NDArray
@@ -62,14 +62,14 @@ def dtifit(series: Image, gradients: Gradients, mask: NDArray) -> TensorMaps:
             bvals=str(job.path("bvals")),
             bvecs=str(job.path("bvecs")),
             base_name="tensor",
-            sse=True,
+            save_tensor=True,
             args="--wls",
         )
         flat = series.like(mask)
-        fa, md, l1, l2, l3, sse = (
-            job.read(f"tensor_{name}.nii.gz", like=flat, ndim=3).data for name in ("FA", "MD", "L1", "L2", "L3", "sse")
-        )
+        names = ("FA", "MD", "L1", "L2", "L3", "S0")
+        fa, md, l1, l2, l3, s0 = (job.read(f"tensor_{name}.nii.gz", like=flat, ndim=3).data for name in names)
         v1 = job.read("tensor_V1.nii.gz", like=flat, ndim=4).data
+        tensor = job.read("tensor_tensor.nii.gz", like=flat, ndim=4).data
     # Main directions are told like b-vectors: along the axes of the file that was given.
     directions = fsl_to_world(v1.reshape(-1, 3), stored).reshape(v1.shape).astype(np.float32)
     return TensorMaps(
@@ -78,5 +78,13 @@ def dtifit(series: Image, gradients: Gradients, mask: NDArray) -> TensorMaps:
         ad=l1 * mask,
         rd=(l2 + l3) / 2 * mask,
         v1=directions * mask[..., None],
-        residual=sse * mask,
+        residual=_residual(series.data, gradients, world_to_fsl(gradients.directions, stored), tensor, s0) * mask,
     )
+
+
+def _residual(series: NDArray, gradients: Gradients, vectors: NDArray, tensor: NDArray, s0: NDArray) -> NDArray:
+    x, y, z = vectors.T
+    # dtifit writes xx, xy, xz, yy, yz, zz along the axes of the b-vectors.
+    design = np.stack([x * x, 2 * x * y, 2 * x * z, y * y, 2 * y * z, z * z], axis=1) * gradients.bvals_s_mm2[:, None]
+    left = s0[..., None] * np.exp(-tensor @ design.T) - series
+    return np.sqrt((left**2).mean(axis=3)) / np.maximum(s0, 1e-6)

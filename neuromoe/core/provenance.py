@@ -64,6 +64,22 @@ def write_sidecar(
     write_json(sidecar_path(image), record)
 
 
+def metadata_of(image: Path | str, sidecars: Iterable[Path | str] | None) -> dict[str, Any]:
+    """Merge those of several images' JSON files that apply to one image, by BIDS inheritance.
+
+    Parameters
+    ----------
+    image : path
+        Named as in BIDS.
+    sidecars : iterable of path
+        JSON files of a session's images, the nearest last.
+    """
+    own = set(Path(image).name.split(".")[0].split("_"))
+    parts = {path: Path(path).name.split(".")[0].split("_") for path in map(Path, sidecars or ())}
+    suffix = Path(image).name.split(".")[0].split("_")[-1]
+    return read_metadata(path for path, words in parts.items() if words[-1] == suffix and set(words) <= own)
+
+
 def read_metadata(sidecars: Iterable[Path | str] | None) -> dict[str, Any]:
     """Merge JSON files by BIDS inheritance: a later one overrides an earlier one."""
     merged: dict[str, Any] = {}

@@ -471,20 +471,26 @@ def test_dtifit(programs, rng):
     mask = np.zeros(SHAPE, bool)
     mask[2:4, 2:5, 3:6] = True
     ones = np.ones(SHAPE)
-    values = {"FA": 0.5, "MD": 8e-4, "MO": 0, "S0": 1, "L1": 1.5e-3, "L2": 6e-4, "L3": 4e-4, "sse": 0.1}
+    values = {"FA": 0.5, "MD": 8e-4, "MO": 0, "S0": 2, "L1": 1.5e-3, "L2": 6e-4, "L3": 4e-4}
     images = {f"tensor_{name}.nii.gz": ones * value for name, value in values.items()}
     images |= {f"tensor_V{n}.nii.gz": np.tile([0.6, 0.8, 0], (*SHAPE, 1)) for n in (1, 2, 3)}
+    # xx, xy, xz, yy, yz, zz: along x .5e-3, along y 1e-3, along z 1.5e-3 mm^2/s.
+    images["tensor_tensor.nii.gz"] = np.tile([0.5e-3, 0, 0, 1e-3, 0, 1.5e-3], (*SHAPE, 1))
+    signal = 2 * np.exp([0, 0, -0.5, -1, -1.5]) + [0, 0, 0.2, 0, 0]
+    series = Image(np.broadcast_to(signal, (*SHAPE, 5)).astype(np.float32), RAS)
     programs.add("dtifit", images)
     maps = fsl.dtifit(series, TABLE, mask)
     assert says(
-        programs.words("dtifit"), "-k series.nii.gz", "-o tensor", "-m mask.nii.gz", "-r bvecs", "-b bvals", "--sse",
-        "--wls",
+        programs.words("dtifit"), "-k series.nii.gz", "-o tensor", "-m mask.nii.gz", "-r bvecs", "-b bvals",
+        "--save_tensor", "--wls",
     )  # fmt: skip
     assert np.allclose(maps.ad[mask], 1.5e-3)
     assert np.allclose(maps.rd[mask], 5e-4)
     # FSL's x runs to the left here.
     assert np.allclose(maps.v1[mask], [-0.6, 0.8, 0])
     assert not maps.fa[~mask].any()
+    # One of five volumes lies .2 off: .2 / sqrt(5) over a signal of 2.
+    assert np.allclose(maps.residual[mask], 0.1 / np.sqrt(5), rtol=1e-4)
 
 
 def test_fieldmap_from_phase(programs, head, rng):
