@@ -1,5 +1,6 @@
 """Clean a T1-weighted image and find the brain and its tissues, on the image's own grid."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from neuromoe.core.ants import single_threaded
@@ -22,6 +23,8 @@ def extract(
     registration_mm: float = 4.0,
     segmentation_mm: float = 1.25,
     bias_shrink_factor: int = 4,
+    mask_backend: str = "greedy",
+    tissue_backend: str = "ants",
     seed: int = 0,
 ) -> None:
     """Correct the bias field, mask the brain and segment it into three tissues.
@@ -46,6 +49,10 @@ def extract(
         A finer image is segmented on cubic voxels of this edge, mm.
     bias_shrink_factor : int, default=4
         N4's subsampling of a copy of the head on 2 mm voxels.
+    mask_backend : str, default="greedy"
+        What finds the brain: `greedy`, by the template, or `fsl`, by BET. The template's way is found either way.
+    tissue_backend : str, default="ants"
+        What finds the tissues: `ants`, by Atropos, or `fsl`, by FAST.
     seed : int, default=0
         Of the registration.
 
@@ -59,6 +66,7 @@ def extract(
     from neuromoe.anat._head import check_content, correct_bias
     from neuromoe.anat._quality import tissue_quality
     from neuromoe.anat._tissues import by_intensity, segment
+    from neuromoe.core.fsl import bet, fast
 
     raw = load_image(t1w, ndim=3)
     check_content(raw, t1w)
@@ -67,10 +75,15 @@ def extract(
     print("brain mask", flush=True)
     target = Template.load(template)
     brain = find_brain(head, target, voxel_mm=registration_mm, seed=seed)
+    if mask_backend == "fsl":
+        brain = replace(brain, mask=bet(head))
     verdict, reasons = judge(brain, head)
     print(f"tissues; mask: {verdict} {'; '.join(reasons)}", flush=True)
     try:
-        tissues = segment(head, brain.mask, target, brain.to_template, voxel_mm=segmentation_mm)
+        if tissue_backend == "fsl":
+            tissues = fast(head, brain.mask)
+        else:
+            tissues = segment(head, brain.mask, target, brain.to_template, voxel_mm=segmentation_mm)
     except RuntimeError as err:
         verdict, reasons = "fail", [*reasons, str(err)]
         tissues = by_intensity(head, brain.mask)
@@ -78,6 +91,8 @@ def extract(
         "registration_mm": registration_mm,
         "segmentation_mm": segmentation_mm,
         "bias_shrink_factor": bias_shrink_factor,
+        "mask_backend": mask_backend,
+        "tissue_backend": tissue_backend,
         "seed": seed,
     }
     save_image(head, preproc)

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core._fsl_job import FslError, Job, turned_round
-from neuromoe.core._fsl_space import PhaseEncoding, flirt_to_world, matrix_text, world_to_flirt
+from neuromoe.core._fsl_space import PhaseEncoding, flirt_to_world, matrix_text, phase_encoding, world_to_flirt
 from neuromoe.core.backends import OTHER_NAMES
 from neuromoe.core.geometry import resample
-from neuromoe.core.gradients import Gradients, fsl_to_world, write_gradients
-from neuromoe.core.images import Image
+from neuromoe.core.gradients import Gradients, fsl_to_world, stored_affine, write_gradients
+from neuromoe.core.images import Image, load_image
+from neuromoe.core.provenance import metadata_of
 from neuromoe.core.transforms import Affine
 
 _SIEMENS_RANGE = 4096.0
@@ -202,6 +204,17 @@ def _laid_on(job: Job, moving_file: str, moving: Image, target: Image) -> Affine
         no_search=True,
     )
     return flirt_to_world(job.table("on_image.mat"), target.grid, moving.grid)
+
+
+def read_encoded(paths: Sequence[Path], sidecars: Sequence[Path] | None) -> list[tuple[Image, PhaseEncoding]]:
+    """Read echo-planar images that say how they were read out: the mean of each, with its phase encoding."""
+    found = []
+    for path in paths:
+        image = load_image(path)
+        image = image if image.data.ndim == 3 else image.like(image.data.mean(axis=3))
+        encoding = phase_encoding(metadata_of(path, sidecars), stored_affine(path), image.data.shape)
+        found += [(image, encoding)] if encoding else []
+    return found
 
 
 def phase_difference(first: Image, second: Image) -> Image:

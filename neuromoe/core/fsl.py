@@ -11,6 +11,7 @@ from neuromoe.core._fsl_distortion import (
     field_from_pair,
     field_from_phase,
     phase_difference,
+    read_encoded,
 )
 from neuromoe.core._fsl_head import bet, epi_reg, fast, flirt, fnirt
 from neuromoe.core._fsl_job import FslError
@@ -35,5 +36,6 @@ __all__ = [
     "mcflirt",
     "phase_difference",
     "phase_encoding",
+    "read_encoded",
     "slicetimer",
 ]

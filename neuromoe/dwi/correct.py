@@ -16,6 +16,8 @@ def correct(
     bval: list[Path],
     bvec: list[Path],
     sidecars: list[Path] | None = None,
+    fieldmaps: list[Path] | None = None,
+    fieldmap_sidecars: list[Path] | None = None,
     preproc: Path,
     preproc_bval: Path,
     preproc_bvec: Path,
@@ -31,6 +33,8 @@ def correct(
     ndc_warn: float = 0.5,
     outlier_slices_warn: int = 10,
     mask_volume_ml: list[float] | None = None,
+    motion_backend: str = "torch",
+    fieldmap_backend: str = "none",
     seed: int = 0,
 ) -> None:
     """Denoise and align the diffusion runs of a session and find the brain.
@@ -48,6 +52,10 @@ def correct(
         Their gradient directions in FSL's convention, in the same order.
     sidecars : list of path, optional
         Their JSON files; used to tell runs of opposed phase encoding.
+    fieldmaps : list of path, optional
+        Further images without diffusion weighting, of opposed phase encoding.
+    fieldmap_sidecars : list of path, optional
+        Their JSON files.
     preproc : path
         Output: the aligned series (X, Y, Z, V), RAS+, float32.
     preproc_bval : path
@@ -78,6 +86,10 @@ def correct(
         Slices with lost signal above which the verdict is `warn`.
     mask_volume_ml : list of float, default=[600, 2200]
         A mask outside these gives `fail`.
+    motion_backend : str, default="torch"
+        What corrects motion: `torch`, our own, or `fsl`, eddy, which corrects eddy currents too.
+    fieldmap_backend : str, default="none"
+        `fsl` corrects distortion by topup and eddy where images of opposed phase encoding are there.
     seed : int, default=0
         Seed of the registration.
 
@@ -91,6 +103,8 @@ def correct(
     Veraart J et al. 2016, doi:10.1016/j.neuroimage.2016.08.016; Leemans A, Jones DK 2009,
     doi:10.1002/mrm.21890 (turning the gradients).
     """
+    from neuromoe.core.fsl import read_encoded
+    from neuromoe.dwi._by_fsl import correct_by_eddy, plan_eddy
     from neuromoe.dwi._checks import Limits, judge
     from neuromoe.dwi._correction import Settings, correct_series
     from neuromoe.dwi._motion import MotionSettings
@@ -99,10 +113,16 @@ def correct(
     series = Series(read_runs(dwi, bval, bvec))
     print(f"{len(dwi)} run(s), {len(series.gradients)} volumes of {series.grid.shape}", flush=True)
     motion = MotionSettings(motion_passes, motion_reach_rad, motion_noise, seed=seed)
-    result = correct_series(series, Settings(denoise, denoise_radius, interpolation_order, motion))
+    settings = Settings(denoise, denoise_radius, interpolation_order, motion)
+    images = read_encoded(fieldmaps or [], fieldmap_sidecars) if fieldmap_backend == "fsl" else []
+    plan = plan_eddy(
+        series, dwi, sidecars, images, by_eddy=motion_backend == "fsl", with_field=fieldmap_backend == "fsl"
+    )
+    result = correct_by_eddy(series, plan, settings) if plan else correct_series(series, settings)
+    undistorted = plan is not None and plan.with_topup
     low_ml, high_ml = mask_volume_ml or [600.0, 2200.0]
     limits = Limits(fd_warn_mm, ndc_warn, outlier_slices_warn, low_ml, high_ml)
-    verdict, reasons = judge(result.numbers, limits, _opposed_phase(sidecars))
+    verdict, reasons = judge(result.numbers, limits, [] if undistorted else _opposed_phase(sidecars))
     save_image(result.image, preproc)
     write_gradients(preproc_bval, preproc_bvec, result.gradients, result.image.affine)
     save_image(result.mask, mask, dtype=np.uint8)
@@ -113,11 +133,13 @@ def correct(
         "motion_reach_rad": motion_reach_rad,
         "motion_noise": motion_noise,
         "interpolation_order": interpolation_order,
+        "motion_backend": "fsl" if plan else motion_backend,
+        "fieldmap_backend": "fsl" if undistorted else "none",
         "seed": seed,
     }
     write_sidecar(
         preproc,
-        sources=[*dwi, *bval, *bvec],
+        sources=[*dwi, *bval, *bvec, *(fieldmaps or [])],
         parameters=parameters,
         Notes=list(result.gradients.notes),
         SkullStripped=False,

@@ -1,6 +1,7 @@
 """Fit the diffusion tensor and bring its maps onto the template."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ def normalize(
     score_warn: float = 0.05,
     overlap_warn: float = 0.8,
     residual_warn: float = 0.1,
+    tensor_backend: str = "torch",
     seed: int = 0,
 ) -> None:
     """Fit the tensor where the data lie, register to the T1w, and carry the maps to the template once.
@@ -99,6 +101,8 @@ def normalize(
         Overlap (Dice) of the mask with the template's below which the verdict is `warn`.
     residual_warn : float, default=0.1
         Tensor residual, as a share of the b=0 signal, above which the verdict is `warn`.
+    tensor_backend : str, default="torch"
+        What fits the tensor: `torch`, our own, or `fsl`, dtifit.
     seed : int, default=0
         Seed of the registration.
 
@@ -112,13 +116,17 @@ def normalize(
     Basser PJ et al. 1994, doi:10.1006/jmrb.1994.1037 (the tensor); Chung S et al. 2006,
     doi:10.1016/j.neuroimage.2006.07.001 (weighted least squares).
     """
+    from neuromoe.dwi._by_fsl import fit_maps_by_fsl
     from neuromoe.dwi._normalization import carry, fit_maps, select_shell, unmask
 
     series, brain = load_image(dwi, ndim=4), load_image(mask, ndim=3)
     inside = _inside(series, brain, mask)
     gradients = read_gradients(bval, bvec, stored_affine(dwi), series.data.shape[3])
     chosen = select_shell(gradients, shell_tolerance, bval)
-    fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside)
+    if tensor_backend == "fsl":
+        fitted, residual = fit_maps_by_fsl(series.like(series.data[..., chosen]), gradients[chosen], inside)
+    else:
+        fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside)
     maps = {name: unmask(getattr(fitted, name), inside) for name in _UNITS}
     print(f"tensor fitted on {len(chosen)} volumes in {inside.sum()} voxels", flush=True)
     target = Template.load(template)
@@ -136,7 +144,8 @@ def normalize(
     }
     reasons = _reasons(numbers, score_warn, overlap_warn, residual_warn, t1w is None)
     write_transform(transform, written)
-    parameters = {"shell_tolerance": shell_tolerance, "max_shift_mm": max_shift_mm, "seed": seed}
+    parameters: dict[str, Any] = {"shell_tolerance": shell_tolerance, "max_shift_mm": max_shift_mm, "seed": seed}
+    parameters |= {"tensor_backend": tensor_backend}
     sources = [path for path in (dwi, bval, bvec, mask, *parts) if path is not None]
     for name, path in {"fa": fa, "md": md, "ad": ad, "rd": rd}.items():
         save_image(series.like(maps[name]), path)

@@ -1,6 +1,6 @@
 """Clean one BOLD run on its own grid: motion, slice timing, reference, brain mask and where it lies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from neuromoe.core.template import Template
 from neuromoe.core.transforms import write_affines, write_transform
 
 if TYPE_CHECKING:
+    from neuromoe.func._fieldmap import Undistorted
     from neuromoe.func._registration import Placement
     from neuromoe.func._series import Series
 
@@ -32,9 +33,14 @@ def correct(
     sidecars: list[Path] | None = None,
     t1w: Path | None = None,
     t1w_mask: Path | None = None,
+    fieldmaps: list[Path] | None = None,
+    fieldmap_sidecars: list[Path] | None = None,
     slice_timing: bool = True,
     motion_passes: int = 2,
     fd_threshold_mm: float = 0.5,
+    motion_backend: str = "torch",
+    slice_timing_backend: str = "scipy",
+    fieldmap_backend: str = "none",
     seed: int = 0,
 ) -> None:
     """Estimate a BOLD run's motion, correct slice timing, find the brain and where it lies.
@@ -57,7 +63,8 @@ def correct(
     motion : path
         Output: one ITK affine per volume, reference world to the volume's world.
     transform : path
-        Output: BOLD reference to T1w (`.txt`), or to the template where there is no T1w (`.h5`).
+        Output: BOLD reference to T1w (`.txt`), or to the template where there is no T1w (`.h5`); with a fieldmap
+        (`.h5`) its correction is the last part.
     quality : path
         Output: quality numbers and verdict.
     sidecars : list of path, optional
@@ -66,12 +73,22 @@ def correct(
         Preprocessed T1w of the session.
     t1w_mask : path, optional
         Brain mask of the T1w.
+    fieldmaps : list of path, optional
+        Images of the run's fieldmap: opposed echo-planar images, or phase and magnitude.
+    fieldmap_sidecars : list of path, optional
+        Their JSON files.
     slice_timing : bool, default=True
         Correct slice timing where the metadata have SliceTiming.
     motion_passes : int, default=2
         Passes of the motion estimate.
     fd_threshold_mm : float, default=0.5
         Framewise displacement above which a volume counts as moved, mm.
+    motion_backend : str, default="torch"
+        What estimates the motion: `torch`, our own, or `fsl`, MCFLIRT.
+    slice_timing_backend : str, default="scipy"
+        What corrects slice timing: `scipy`, our own, or `fsl`, slicetimer.
+    fieldmap_backend : str, default="none"
+        `fsl` corrects distortion by the fieldmap with topup, or with fsl_prepare_fieldmap and FUGUE.
     seed : int, default=0
         Seed of the registration.
 
@@ -84,18 +101,21 @@ def correct(
 
     series = read_series(bold, sidecars)
     print(f"{bold.name}: {series.image.data.shape}, {series.repetition_time_s:g} s", flush=True)
-    clean = _clean(series, slice_timing, motion_passes)
+    clean = _clean(series, slice_timing, motion_passes, motion_backend, slice_timing_backend)
     print("motion and slice timing done", flush=True)
-    place = _place(clean, t1w, t1w_mask, template, seed)
+    fixed = _undistort(clean, bold, sidecars, fieldmaps if fieldmap_backend == "fsl" else None, fieldmap_sidecars)
+    place = _place(_at_rest(clean, fixed), t1w, t1w_mask, template, seed)
     print(f"placed from {place.found.start}, score {place.found.score:.3f}", flush=True)
-    brain = _brain(clean, place)
+    brain = _brain(clean, place, fixed)
     record: dict[str, Any] = {
-        "sources": [path for path in (bold, t1w, t1w_mask, template) if path is not None],
-        "parameters": {"slice_timing": slice_timing, "motion_passes": motion_passes, "seed": seed},
+        "sources": [path for path in (bold, t1w, t1w_mask, template, *(fieldmaps or [])) if path is not None],
+        "parameters": {"slice_timing": slice_timing, "motion_passes": motion_passes, "seed": seed}
+        | {"motion_backend": motion_backend, "slice_timing_backend": slice_timing_backend}
+        | {"fieldmap_backend": fieldmap_backend if fixed else "none"},
     }
     _write_images(clean, brain, boldref, mask, slicetimed, record)
     write_affines(motion, clean.motion)
-    write_transform(transform, place.chain)
+    write_transform(transform, (*place.chain, fixed.way) if fixed else place.chain)
     write_sidecar(transform, **record, **_description(place, direct=t1w is None))
     _judge(quality, clean, brain, place, direct=t1w is None, fd_threshold_mm=fd_threshold_mm)
 
@@ -110,21 +130,40 @@ class _Clean:
     bright: NDArray
 
 
-def _clean(series: "Series", slice_timing: bool, passes: int) -> _Clean:
+def _clean(series: "Series", slice_timing: bool, passes: int, motion_by: str, timing_by: str) -> _Clean:
+    from neuromoe.core.fsl import mcflirt, slicetimer
     from neuromoe.func._mask import epi_mask
-    from neuromoe.func._slicetiming import correct_slice_timing, middle_s
+    from neuromoe.func._slicetiming import middle_s
 
     image, times = series.image, series.slice_times_s if slice_timing else None
-    motion = estimate_motion(image.data, image.affine, passes=passes)
+    repetition_time_s = series.repetition_time_s
+    if motion_by == "fsl":
+        motion = mcflirt(image, repetition_time_s=repetition_time_s)
+    else:
+        motion = estimate_motion(image.data, image.affine, passes=passes)
     moment_s = None
     if times is not None:
         moment_s = middle_s(times)
-        data = correct_slice_timing(
-            image.data, times, axis=series.slice_axis, repetition_time_s=series.repetition_time_s
-        )
-        image = image.like(data)
+        by = slicetimer if timing_by == "fsl" else _own_slice_timing
+        image = image.like(by(image, times, axis=series.slice_axis, repetition_time_s=repetition_time_s))
     reference = image.like(mean_of_aligned(image.data, image.affine, motion))
     return _Clean(series, image, moment_s, motion, reference, epi_mask(reference))
+
+
+def _undistort(
+    clean: _Clean,
+    bold: Path,
+    sidecars: list[Path] | None,
+    fieldmaps: list[Path] | None,
+    fieldmap_sidecars: list[Path] | None,
+) -> "Undistorted | None":
+    from neuromoe.func._fieldmap import undistort
+
+    if not fieldmaps:
+        return None
+    found = undistort(clean.reference, bold, sidecars, fieldmaps, fieldmap_sidecars)
+    print(f"field of {found.shift_mm:.1f} mm at most", flush=True)
+    return found
 
 
 def _place(clean: _Clean, t1w: Path | None, t1w_mask: Path | None, template: Path, seed: int) -> "Placement":
@@ -136,10 +175,23 @@ def _place(clean: _Clean, t1w: Path | None, t1w_mask: Path | None, template: Pat
     return place_in_t1w(clean.reference, clean.bright, load_image(t1w, ndim=3), head_mask, seed=seed)
 
 
-def _brain(clean: _Clean, place: "Placement") -> NDArray:
+def _own_slice_timing(image: Image, times: NDArray, *, axis: int, repetition_time_s: float) -> NDArray:
+    from neuromoe.func._slicetiming import correct_slice_timing
+
+    return correct_slice_timing(image.data, times, axis=axis, repetition_time_s=repetition_time_s)
+
+
+def _at_rest(clean: _Clean, fixed: "Undistorted | None") -> _Clean:
+    from neuromoe.func._mask import epi_mask
+
+    return replace(clean, reference=fixed.reference, bright=epi_mask(fixed.reference)) if fixed else clean
+
+
+def _brain(clean: _Clean, place: "Placement", fixed: "Undistorted | None") -> NDArray:
+    from neuromoe.func._fieldmap import distorted
     from neuromoe.func._mask import anatomical_mask, volume_verdict
 
-    brain = anatomical_mask(place.brain, clean.reference)
+    brain = anatomical_mask(distorted(place.brain, fixed) if fixed else place.brain, clean.reference)
     # Where the placing went astray, the brightness alone is the better guess.
     verdict, _ = volume_verdict(brain, clean.reference.affine)
     return clean.bright if verdict == "fail" else brain

@@ -23,8 +23,8 @@ from neuromoe.core.gradients import Gradients
 from neuromoe.core.images import Image
 from neuromoe.core.transforms import Affine
 
-sys.path.insert(0, str(Path(__file__).parent))
-from fsl_stand_in import put_on_path, says  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from fsl_stand_in import eddy_answers, put_on_path, says, topup_answers  # noqa: E402
 
 RAS = np.diag([2.0, 2, 2, 1])
 SHAPE = (6, 8, 10)
@@ -347,22 +347,8 @@ def test_epi_reg(programs, head):
     assert np.array_equal(white > 0, head.data > 0.8)
 
 
-TOPUP_TEXTS = {"topup.log": "", "topup_movpar.txt": "0 0 0 0 0 0\n" * 2} | {
-    f"xfm_{number:02d}.mat": MATRIX for number in (1, 2)
-}
-
-
-def topup_images(head: Image, field) -> dict[str, np.ndarray]:
-    names = (
-        "topup_fieldcoef",
-        "topup_corrected",
-        *(f"{kind}_{n:02d}" for kind in ("warpfield", "jac") for n in (1, 2)),
-    )
-    return {f"{name}.nii.gz": stored(head) for name in names} | {"topup_field.nii.gz": stored(head, field)}
-
-
 def test_topup(programs, head):
-    programs.add("topup", topup_images(head, head.data * 40), TOPUP_TEXTS)
+    programs.add("topup", *topup_answers(2, stored(head), stored(head, head.data * 40)))
     forward, back = PhaseEncoding(1, 1, 0.05), PhaseEncoding(1, -1, 0.05)
     field = fsl.field_from_pair(head, head, forward, back)
     assert np.allclose(field.data, head.data * 40)
@@ -376,7 +362,7 @@ def test_topup(programs, head):
 
 def test_a_pair_beside_the_image_is_laid_on_it(programs, head):
     place = "1 0 0 4\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
-    programs.add("topup", topup_images(head, head.data * 40), TOPUP_TEXTS)
+    programs.add("topup", *topup_answers(2, stored(head), stored(head, head.data * 40)))
     programs.add("flirt", {"on_image.nii.gz": stored(head)}, {"on_image.mat": place})
     target = Image(head.data[:4], RAS)
     pair = PhaseEncoding(1, 1, 0.05), PhaseEncoding(1, -1, 0.05)
@@ -392,7 +378,7 @@ def test_a_pair_beside_the_image_is_laid_on_it(programs, head):
 
 def test_topup_does_not_halve_an_odd_matrix(programs, rng):
     odd = Image(rng.random((6, 8, 9), np.float32), RAS)
-    programs.add("topup", topup_images(odd, odd.data), TOPUP_TEXTS)
+    programs.add("topup", *topup_answers(2, stored(odd), stored(odd)))
     fsl.field_from_pair(odd, odd, PhaseEncoding(1, 1, 0.05), PhaseEncoding(1, -1, 0.05))
     assert "--config=b02b0_1.cnf" in programs.words("topup")
 
@@ -406,21 +392,14 @@ REPORT = (
 
 
 def add_eddy(programs, series: Image, name: str = "eddy_cpu") -> None:
-    # What eddy writes: a third b-vector turned from left (-x in the world) to front.
-    vectors = "0 0 0 0 0\n0 0 1 1 0\n0 0 0 0 1\n"
-    texts = {
-        "eddied.eddy_rotated_bvecs": vectors,
-        "eddied.eddy_parameters": ("0.1 0.2 0.3 0.01 0.02 0.03" + " 0" * 10 + "\n") * 5,
-        "eddied.eddy_outlier_report": REPORT,
-    }
-    for name_of_table in ("movement_rms", "restricted_movement_rms", "outlier_map", "outlier_n_stdev_map"):
-        texts[f"eddied.eddy_{name_of_table}"] = "0 0\n"
-    programs.add(name, {"eddied.nii.gz": stored(series)}, texts)
+    # A third b-vector turned from left (-x in the world) to front.
+    vectors = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]])
+    programs.add(name, *eddy_answers(stored(series), vectors, REPORT))
 
 
 def test_topup_and_eddy(programs, rng):
     series = Image(rng.random((*SHAPE, 5), np.float32), RAS)
-    programs.add("topup", topup_images(series.volume(0), series.data[..., 0]), TOPUP_TEXTS)
+    programs.add("topup", *topup_answers(2, stored(series.volume(0)), stored(series.volume(0))))
     add_eddy(programs, series)
     forward, back = PhaseEncoding(0, 1, 0.04), PhaseEncoding(0, -1, 0.04)
     encodings = [forward, back, forward, forward, back]
@@ -444,9 +423,7 @@ def test_topup_and_eddy(programs, rng):
 
 def test_images_beside_the_series_help_topup(programs, rng):
     series = Image(rng.random((*SHAPE, 5), np.float32), RAS)
-    images, texts = topup_images(series.volume(0), series.data[..., 0]), dict(TOPUP_TEXTS)
-    images |= {f"{kind}_03.nii.gz": images[f"{kind}_01.nii.gz"] for kind in ("warpfield", "jac")}
-    programs.add("topup", images, texts | {"xfm_03.mat": MATRIX})
+    programs.add("topup", *topup_answers(3, stored(series.volume(0)), stored(series.volume(0))))
     add_eddy(programs, series)
     forward, back = PhaseEncoding(1, 1, 0.04), PhaseEncoding(1, -1, 0.05)
     fsl.correct_diffusion(

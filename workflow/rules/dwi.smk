@@ -7,6 +7,8 @@ rule dwi_correct:
         bval=raw("dwi", "bval"),
         bvec=raw("dwi", "bvec"),
         sidecars=raw("dwi", "sidecars"),
+        fieldmaps=fieldmaps("dwi"),
+        fieldmap_sidecars=fieldmaps("dwi", "sidecars"),
     output:
         preproc=DWI + "desc-preproc_dwi.nii.gz",
         preproc_bval=DWI + "desc-preproc_dwi.bval",

@@ -8,6 +8,8 @@ rule func_correct:
         template=TEMPLATE,
         t1w=from_anatomy("desc-preproc_T1w.nii.gz"),
         t1w_mask=from_anatomy("desc-brain_mask.nii.gz"),
+        fieldmaps=fieldmaps("func"),
+        fieldmap_sidecars=fieldmaps("func", "sidecars"),
     output:
         boldref=FUNC + "boldref.nii.gz",
         mask=FUNC + "desc-brain_mask.nii.gz",

@@ -178,6 +178,23 @@ def raw(modality, column="path"):
     return files
 
 
+def fieldmaps(modality, column="path"):
+    """Return a function that gives the fieldmaps of a job's images, where the backend uses them."""
+
+    def files(wildcards):
+        if BACKENDS[f"{modality}.correct.fieldmap_backend"] != "fsl":
+            return []
+        session = session_of(wildcards)
+        images = {row["path"] for row in session.images(modality)}
+        rows = [row for row in session.images("fmap") if images & set(row["intended_for"].split())]
+        if any(row["suffix"].startswith("phase") for row in rows):
+            rows += [row for row in session.images("fmap") if row["suffix"].startswith("magnitude")]
+        paths = [path for row in rows if row[column] != MISSING for path in row[column].split()]
+        return [f"{BIDS}/{path}" for path in dict.fromkeys(paths)]
+
+    return files
+
+
 def anatomy(wildcards):
     """Return the session whose T1w a job's session uses: its own, or another of the same person; or None."""
     session = session_of(wildcards)
@@ -196,10 +213,14 @@ def from_anatomy(ending):
 
 
 def transform_from(reference, modality):
-    """Return a function that names the transform to T1w, or to the template where the person has no T1w."""
+    """Return a function that names the transform to T1w, or to the template where the person has no T1w.
+
+    A single affine is a text file; one that goes by a fieldmap or to the template has more parts.
+    """
 
     def path(wildcards):
-        to = "T1w_mode-image_xfm.txt" if anatomy(wildcards) else f"{SPACE}_mode-image_xfm.h5"
+        ending = "h5" if not anatomy(wildcards) or (modality == "func" and fieldmaps("func")(wildcards)) else "txt"
+        to = f"{'T1w' if anatomy(wildcards) else SPACE}_mode-image_xfm.{ending}"
         return session_of(wildcards).derivative(modality, f"from-{reference}_to-{to}")
 
     return path

@@ -66,6 +66,39 @@ class StandIn:
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
+def as_stored(data, affine) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and affine as a file with x from right to left has them."""
+    turned = np.array(affine, float)
+    turned[:3, 3] += turned[:3, 0] * (data.shape[0] - 1)
+    turned[:3, 0] *= -1
+    return np.flip(data, axis=0), turned
+
+
+def topup_answers(volumes: int, image, field) -> tuple[dict, dict]:
+    """Return what topup writes for so many volumes: images, and texts."""
+    names = ["topup_fieldcoef", "topup_corrected"]
+    names += [f"{kind}_{number:02d}" for kind in ("warpfield", "jac") for number in range(1, volumes + 1)]
+    images = {f"{name}.nii.gz": image for name in names} | {"topup_field.nii.gz": field}
+    nothing = "1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
+    texts = {"topup.log": "", "topup_movpar.txt": "0 0 0 0 0 0\n" * volumes}
+    return images, texts | {f"xfm_{number:02d}.mat": nothing for number in range(1, volumes + 1)}
+
+
+def eddy_answers(series, vectors: np.ndarray, report: str = "") -> tuple[dict, dict]:
+    """Return what eddy writes: the series, and b-vectors (V, 3) along the axes of the file among the texts."""
+    volumes = len(vectors)
+    texts = {
+        "eddied.eddy_rotated_bvecs": "\n".join(" ".join(map(str, row)) for row in vectors.T) + "\n",
+        "eddied.eddy_parameters": ("0.1 0.2 0.3 0.01 0.02 0.03" + " 0" * 10 + "\n") * volumes,
+        "eddied.eddy_outlier_report": report,
+    }
+    texts |= {
+        f"eddied.eddy_{name}": "0 0\n"
+        for name in ("movement_rms", "restricted_movement_rms", "outlier_map", "outlier_n_stdev_map")
+    }
+    return {"eddied.nii.gz": series}, texts
+
+
 def put_on_path(monkeypatch, root: Path) -> StandIn:
     """Put a folder of stand-ins before everything else on PATH."""
     monkeypatch.setenv("PATH", f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}")

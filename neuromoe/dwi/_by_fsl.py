@@ -1,0 +1,123 @@
+"""Diffusion by FSL's programs: topup and eddy in place of our correction, dtifit in place of our fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.errors import InputError
+from neuromoe.core.fsl import PhaseEncoding, correct_diffusion, dtifit, phase_encoding
+from neuromoe.core.geometry import Grid, rigid_matrix
+from neuromoe.core.gradients import Gradients, stored_affine
+from neuromoe.core.images import Image
+from neuromoe.core.provenance import metadata_of
+from neuromoe.dwi._checks import noise_of
+from neuromoe.dwi._correction import Corrected, Settings, _denoised, _fd, _mask_of, _median, _numbers
+from neuromoe.dwi._series import Series
+from neuromoe.dwi._tensor import Maps
+
+Opposed = tuple[Image, PhaseEncoding]
+
+
+@dataclass(frozen=True, eq=False)
+class EddyPlan:
+    """How eddy is run.
+
+    Parameters
+    ----------
+    encodings : list of PhaseEncoding
+        Of each volume of the joined series.
+    beside : list of (Image, PhaseEncoding)
+        Further images for topup.
+    with_topup : bool
+        Images of opposed phase encoding are there.
+    """
+
+    encodings: list[PhaseEncoding]
+    beside: list[Opposed]
+    with_topup: bool
+
+
+def plan_eddy(
+    series: Series,
+    dwi: Sequence[Path],
+    sidecars: Sequence[Path] | None,
+    beside: list[Opposed],
+    *,
+    by_eddy: bool,
+    with_field: bool,
+) -> EddyPlan | None:
+    """Say how eddy is run, or None where our own correction is.
+
+    Parameters
+    ----------
+    series : Series
+        The runs.
+    dwi, sidecars : sequence of path
+        The runs' images, and the JSON files of all of them.
+    beside : list of (Image, PhaseEncoding)
+        Images of the folder `fmap`.
+    by_eddy : bool
+        Run eddy, also where nothing is opposed.
+    with_field : bool
+        Run topup and eddy where phase encodings are opposed.
+
+    Raises
+    ------
+    InputError
+        Eddy is asked for and a run does not say how it was read out.
+    """
+    of_runs = [
+        phase_encoding(metadata_of(path, sidecars), stored_affine(path), run.image.data.shape)
+        for path, run in zip(dwi, series.runs, strict=True)
+    ]
+    known = [encoding for encoding in of_runs if encoding] + [encoding for _, encoding in beside]
+    opposed = with_field and None not in of_runs and any(one.opposes(other) for one in known for other in known)
+    if not (opposed or by_eddy):
+        return None
+    encodings: list[PhaseEncoding] = []
+    for path, run, encoding in zip(dwi, series.runs, of_runs, strict=True):
+        if encoding is None:
+            raise InputError(
+                expected="PhaseEncodingDirection and TotalReadoutTime (or EffectiveEchoSpacing), which eddy needs",
+                found="not both", where=path, fix="add them to the JSON file, or set dwi.correct.motion_backend: torch",
+            )  # fmt: skip
+        encodings += [encoding] * len(run.gradients)
+    return EddyPlan(encodings, beside if opposed else [], opposed)
+
+
+def correct_by_eddy(series: Series, plan: EddyPlan, settings: Settings) -> Corrected:
+    """Denoise each run, join them, and let topup and eddy correct them; numbers as for our own correction."""
+    from scipy.ndimage import binary_dilation
+
+    series, sigma = series.scaled(), None
+    if settings.denoise:
+        series, sigma = _denoised(series, settings.denoise_radius)
+    gradients, joined, voxel_mm = (
+        series.gradients,
+        Image(series.on_one_grid(), series.grid.affine),
+        series.grid.voxel_mm,
+    )
+    around = binary_dilation(_mask_of(joined.data, gradients, voxel_mm), iterations=2)
+    eddy = correct_diffusion(joined, gradients, around, plan.encodings, with_topup=plan.with_topup, beside=plan.beside)
+    data = eddy.image.data
+    # Beyond a field of view that moved away eddy writes zeros.
+    mask = _mask_of(data, eddy.gradients, voxel_mm) & (data[..., gradients.is_b0] > 0).all(axis=3)
+    numbers = _numbers(joined.data, data, eddy.gradients, mask, voxel_mm, settings.motion)
+    numbers["outlier_slices"] = float(len(eddy.outliers))
+    noise = noise_of(joined.data[..., gradients.is_b0][..., 0], mask) if sigma is None else _median(sigma, mask)
+    numbers["b0_snr"] = _median(data[..., gradients.is_b0].mean(axis=3), mask) / max(noise, 1e-6)
+    # Displacement sums sizes along the axes: that eddy's x runs the other way round does not matter.
+    center = Grid(mask.shape, joined.affine).center_mm
+    motion = np.stack([rigid_matrix(row, center) for row in eddy.parameters])
+    numbers["fd_mean_mm"], numbers["fd_max_mm"] = _fd(motion, mask, joined.affine)
+    return Corrected(eddy.image, eddy.gradients, joined.like(mask), motion, numbers)
+
+
+def fit_maps_by_fsl(series: Image, gradients: Gradients, mask: NDArray) -> tuple[Maps, float]:
+    """Fit tensors in the mask by dtifit; results as `_normalization.fit_maps` has them."""
+    maps = dtifit(series, gradients, mask)
+    parts = {name: getattr(maps, name)[mask] for name in ("fa", "md", "ad", "rd", "v1")}
+    return Maps(**parts), float(np.median(maps.residual[mask])) if mask.any() else float("nan")

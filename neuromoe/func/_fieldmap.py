@@ -1,0 +1,142 @@
+"""Distortion of a BOLD run, corrected by its fieldmap through FSL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.errors import InputError
+from neuromoe.core.fsl import (
+    PhaseEncoding,
+    field_from_pair,
+    field_from_phase,
+    field_to_displacement,
+    phase_difference,
+    phase_encoding,
+    read_encoded,
+)
+from neuromoe.core.geometry import resample
+from neuromoe.core.gradients import stored_affine
+from neuromoe.core.images import Image, load_image
+from neuromoe.core.provenance import metadata_of, read_metadata
+from neuromoe.core.transforms import Displacement
+
+
+@dataclass(frozen=True, eq=False)
+class Undistorted:
+    """The reference without its distortion.
+
+    Parameters
+    ----------
+    reference : Image (X, Y, Z)
+        On the same grid; where signal was pressed together it is spread again.
+    way : Displacement
+        World points of it to those of the reference as acquired.
+    back : Displacement
+        The other way.
+    shift_mm : float
+        The largest shift.
+    """
+
+    reference: Image
+    way: Displacement
+    back: Displacement
+    shift_mm: float
+
+
+def undistort(
+    reference: Image,
+    bold: Path,
+    sidecars: Sequence[Path] | None,
+    fieldmaps: Sequence[Path],
+    fieldmap_sidecars: Sequence[Path] | None,
+) -> Undistorted:
+    """Correct the reference of a run by its fieldmap.
+
+    Parameters
+    ----------
+    reference : Image (X, Y, Z)
+        As acquired.
+    bold : path
+        The run.
+    sidecars : sequence of path
+        Its JSON files.
+    fieldmaps, fieldmap_sidecars : sequence of path
+        Opposed echo-planar images, or phase and magnitude; and their JSON files.
+
+    Raises
+    ------
+    InputError
+        The run or the fieldmap does not say how it was acquired.
+    """
+    encoding = phase_encoding(read_metadata(sidecars), stored_affine(bold), reference.data.shape)
+    if encoding is None:
+        raise InputError(
+            expected="PhaseEncodingDirection and TotalReadoutTime (or EffectiveEchoSpacing), which a fieldmap needs",
+            found="not both", where=bold, fix="add them to the JSON file, or set func.correct.fieldmap_backend: none",
+        )  # fmt: skip
+    by_suffix = {path.name.split(".")[0].split("_")[-1]: path for path in fieldmaps}
+    if "epi" in by_suffix:
+        field = _by_pair(reference, encoding, fieldmaps, fieldmap_sidecars)
+    else:
+        field = _by_phase(reference, by_suffix, fieldmap_sidecars)
+    return apply_field(reference, field, encoding)
+
+
+def apply_field(reference: Image, field_hz: Image, encoding: PhaseEncoding) -> Undistorted:
+    """Take the distortion of a known field out of an image."""
+    way = field_to_displacement(field_hz, encoding)
+    voxels = field_hz.data * (encoding.readout_s * encoding.sign)
+    stretched = np.clip(1 + np.gradient(voxels, axis=encoding.axis), 0.1, 10)
+    data = resample(reference, reference.grid, [way]) * stretched
+    shift_mm = float(np.linalg.norm(way.field, axis=-1).max())
+    return Undistorted(reference.like(data.astype(np.float32)), way, inverted(way), shift_mm)
+
+
+def inverted(way: Displacement, steps: int = 20) -> Displacement:
+    """Return the displacement that leads back: at each place, minus the shift at the place it came from."""
+    world = Image(way.field[..., 0], way.affine).grid.world()
+    back = np.zeros_like(world)
+    for _ in range(steps):
+        origin = world + back
+        back = origin - way(origin)
+    return Displacement(back.reshape(way.field.shape).astype(np.float32), way.affine)
+
+
+def _by_pair(
+    reference: Image, encoding: PhaseEncoding, fieldmaps: Sequence[Path], sidecars: Sequence[Path] | None
+) -> Image:
+    images = read_encoded(fieldmaps, sidecars)
+    alike = [(image, own) for image, own in images if (own.axis, own.sign) == (encoding.axis, encoding.sign)]
+    opposed = [(image, own) for image, own in images if own.opposes(encoding)]
+    if not opposed:
+        raise InputError(
+            expected="an image whose phase encoding opposes the run's",
+            found=f"{len(images)} images, none of which does", where=fieldmaps[0],
+            fix="correct PhaseEncodingDirection or IntendedFor, or set func.correct.fieldmap_backend: none",
+        )  # fmt: skip
+    other, its_encoding = opposed[0]
+    if not alike:
+        return field_from_pair(reference, other, encoding, its_encoding)
+    first, own = alike[0]
+    # A pair of one contrast is better than the run with an image of another.
+    return field_from_pair(first, other, own, its_encoding, target=reference)
+
+
+def _by_phase(reference: Image, by_suffix: dict[str, Path], sidecars: Sequence[Path] | None) -> Image:
+    told = {suffix: metadata_of(path, sidecars) for suffix, path in by_suffix.items()}
+    magnitude = next(name for name in ("magnitude1", "magnitude", "magnitude2") if name in by_suffix)
+    if "phasediff" in by_suffix:
+        phase = load_image(by_suffix["phasediff"], ndim=3)
+        apart_s = float(told["phasediff"]["EchoTime2"]) - float(told["phasediff"]["EchoTime1"])
+    else:
+        phase = phase_difference(*(load_image(by_suffix[name], ndim=3) for name in ("phase1", "phase2")))
+        apart_s = float(told["phase2"]["EchoTime"]) - float(told["phase1"]["EchoTime"])
+    return field_from_phase(phase, load_image(by_suffix[magnitude], ndim=3), reference, echo_difference_s=apart_s)
+
+
+def distorted(inside: NDArray, found: Undistorted) -> NDArray:
+    """Bring a map of the undistorted reference onto the reference as acquired."""
+    return resample(found.reference.like(inside), found.reference.grid, [found.back])
