@@ -1,7 +1,7 @@
 """Head motion of a BOLD run: the torch solver against `ants.motion_correction`, on runs with known faults.
 
-A phantom's run is spoilt in one way per variant. Error: mean distance of brain points from where the truth puts them, over
-all volumes, each seen from the first. Framewise displacement is Power's, of either motion, against that of the truth.
+A phantom's run is spoilt in one way per variant. Error: mean distance of brain points from where the truth puts them,
+over all volumes, each seen from the first. Framewise displacement is Power's, of either motion, against that of the truth.
 tSNR: median in the brain, every volume brought to the reference by the same spline, for each method by its own motion.
 """
 
@@ -19,7 +19,7 @@ from neuromoe.core.transforms import read_affines
 
 PHANTOMS = ["plain", "jumps", "spikes", "low_snr", "drift"]
 REAL = ["sub-forrest02"]
-VOLUMES = 40
+VOLUMES = 24
 
 
 def ours(case: Case, volumes: int = VOLUMES) -> dict[str, float]:
@@ -91,7 +91,9 @@ def _jumps(image, truth, brain, rng):
         step = rigid_matrix(jump[volume], center)
         moved[volume] = step @ truth[volume]
         back = np.linalg.inv(image.affine) @ np.linalg.inv(step) @ image.affine
-        data[..., volume] = affine_transform(image.data[..., volume], back[:3, :3], back[:3, 3], order=3, mode="nearest")
+        data[..., volume] = affine_transform(
+            image.data[..., volume], back[:3, :3], back[:3, 3], order=3, mode="nearest"
+        )
     return image.like(data), moved
 
 
