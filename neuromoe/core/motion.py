@@ -1,5 +1,6 @@
 """Rigid motion of the volumes of a series."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from neuromoe.core.errors import InputError
 if TYPE_CHECKING:
     from neuromoe.core._motion_fit import Level
 
-SMOOTHING_MM = (10.0, 4.0)
+SMOOTHING_MM = (10.0, 5.0)
 MAX_POINTS = (6_000, 25_000)
 
 
@@ -50,7 +51,7 @@ def estimate_motion(
         Multiplies the squared differences.
     initial : array (V, 4, 4), default=None
         Where to start; by default, no motion.
-    smoothing_mm : tuple of float, default=(10, 4)
+    smoothing_mm : tuple of float, default=(10, 5)
         FWHM of the Gaussian smoothing at each resolution, coarse to fine.
     steps : int, default=12
         Gauss-Newton steps at each resolution, at most.
@@ -79,13 +80,14 @@ def estimate_motion(
     coarse, fine = _levels(smoothing_mm, steps)
     if reference is not None:
         target = np.asarray(reference, dtype=np.float32)
-        return _one_pass(series, affine, target, keep, factor, motion, coarse + fine, robust)
+        return _one_pass(series, affine, target, keep, factor, motion, _sharp(coarse + fine), robust)
     target = _typical_volume(series)
     for number in range(passes):
         # The early passes only bring the volumes near enough for a sharp mean.
-        plan = (coarse if number == 0 else []) + fine
-        motion = _one_pass(series, affine, target, keep, factor, motion, plan, robust and number == passes - 1)
-        if number < passes - 1:
+        plan, last = (coarse if number == 0 else []) + fine, number == passes - 1
+        plan = _sharp(plan)
+        motion = _one_pass(series, affine, target, keep, factor, motion, plan, robust and last)
+        if not last:
             target = mean_of_aligned(series, affine, motion)
     return motion
 
@@ -140,6 +142,10 @@ def _levels(smoothing_mm: tuple[float, ...], steps: int) -> tuple[list["Level"],
 
     coarse = [Level(fwhm_mm, MAX_POINTS[0], steps) for fwhm_mm in smoothing_mm[:-1]]
     return coarse, [Level(smoothing_mm[-1], MAX_POINTS[1], steps)]
+
+
+def _sharp(levels: list["Level"]) -> list["Level"]:
+    return [*levels[:-1], replace(levels[-1], sharp=True)]
 
 
 def _typical_volume(series: NDArray) -> NDArray[np.float32]:
