@@ -92,7 +92,7 @@ def test_the_robust_fit_withstands_lost_signals_and_costs_little_without_them(rn
     def error(data, robust):
         return np.abs(tensor_maps(fit_tensor(data, gradients, robust=robust)).fa - truth.fa).mean()
 
-    assert error(spoilt, True) < 1.25 * error(signals, False) < 0.3 * error(spoilt, False)
+    assert error(spoilt, True) < 1.25 * error(signals, False) < 0.5 * error(spoilt, False)
     assert error(signals, True) < 1.1 * error(signals, False)
 
 
