@@ -55,6 +55,7 @@ def coregister(
     max_shift_mm: float = 30.0,
     search: bool = True,
     scales: int = 3,
+    scales_mm: tuple[tuple[float, float], ...] = SCALES_MM,
 ) -> Coregistration:
     """Lay an image of another contrast onto an anatomical one.
 
@@ -79,6 +80,8 @@ def coregister(
         False starts from the header alone: for volumes of one scan, which lie near each other.
     scales : int, default=3
         2 leaves out the finest, which costs most and which alone uses more than 6 degrees of freedom.
+    scales_mm : tuple of (float, float), default=((8, 4), (5, 2), (3.5, 1.5))
+        Distance of the points and standard deviation of the smoothing, coarse to fine.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def coregister(
     moving_brain = moving_mask if moving_mask is not None else moving.like(moving.data > moving.data.mean())
     moving_brain = thin(moving_brain, 3.0)
     starts = _starts(_center_mm(moving_brain) - center, center) if search else {"header": np.eye(4)}
-    levels = make_levels(moving, moving_brain, fixed, fixed_brain, SCALES_MM[:scales], seed)
+    levels = make_levels(moving, moving_brain, fixed, fixed_brain, scales_mm[:scales], seed)
     return _Search(center, dof, max_shift_mm).run(levels, starts)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.gradients import Gradients
-from neuromoe.dwi._motion import predict_left_out
+from neuromoe.dwi._prediction import predict_left_out
 
 
 def neighbor_correlation(series: NDArray, gradients: Gradients, mask: NDArray) -> float:

@@ -6,12 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.coregister import coregister
-from neuromoe.core.geometry import rigid_parameters
+from neuromoe.core.geometry import apply_affine, rigid_parameters
 from neuromoe.core.gradients import Gradients
 from neuromoe.core.images import Image
 from neuromoe.core.motion import estimate_motion, mean_of_aligned
+from neuromoe.dwi._bridge import bridge
+from neuromoe.dwi._prediction import predict_left_out
 
+LEAST_DIRECTIONS = 6
 _HEAD_RADIUS_MM = 50.0
+_MARGIN_MM = 12.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class MotionSettings:
         Variance of the noise over that of the signal between directions.
     smoothing_mm : float, default=2
         FWHM of the smoothing under which a volume is compared with its prediction.
+    bridge_mm : float, default=0.2
+        Standard error of the offset between weighted and b=0 volumes by mutual information.
     seed : int, default=0
         Seed of the registration of the weighted to the unweighted volumes.
     """
@@ -36,16 +42,24 @@ class MotionSettings:
     reach_rad: float = 1.2
     noise: float = 0.2
     smoothing_mm: float = 2.0
+    bridge_mm: float = 0.2
     seed: int = 0
 
 
-def estimate_dwi_motion(series: NDArray, affine: NDArray, gradients: Gradients, settings: MotionSettings) -> NDArray:
+def estimate_dwi_motion(
+    series: NDArray,
+    affine: NDArray,
+    gradients: Gradients,
+    settings: MotionSettings,
+    *,
+    runs: NDArray | None = None,
+) -> NDArray:
     """Estimate one rigid matrix per volume.
 
     The unweighted volumes go to their mean. Each weighted one goes there by mutual information, then to
     the signal that the others of its shell predict for its direction, so that contrast which differs
-    between directions is not taken for motion; last, their mean goes to the b=0 mean again, at the finest
-    scale.
+    between directions is not taken for motion; last, the shell goes to the b=0 volumes as one
+    (`neuromoe.dwi._bridge`).
 
     Parameters
     ----------
@@ -56,31 +70,51 @@ def estimate_dwi_motion(series: NDArray, affine: NDArray, gradients: Gradients, 
     gradients : Gradients
         World directions.
     settings : MotionSettings
+    runs : int array (V,), optional
+        The run that each volume is from; by default all are from one.
 
     Returns
     -------
     array (V, 4, 4)
-        World points of the mean b=0 volume to world points of each volume.
+        World points of the first b=0 volume to world points of each volume.
     """
-    motion = np.tile(np.eye(4), (len(gradients), 1, 1))
+    runs = np.zeros(len(gradients), int) if runs is None else runs
     b0 = np.flatnonzero(gradients.is_b0)
+    box, affine = _around_head(series[..., b0].mean(axis=3), affine)
+    series = series[box]
+    motion = np.tile(np.eye(4), (len(gradients), 1, 1))
     if len(b0) > 1:
         motion[b0] = estimate_motion(series[..., b0], affine)
     anchor = Image(mean_of_aligned(series[..., b0], affine, motion[b0]), affine)
     for shell in gradients.shells():
-        found = _to_anchor(series[..., shell], anchor, settings)
-        if len(shell) >= 6:
-            found = _refine(series[..., shell], affine, gradients[shell], found, settings)
-        mean = Image(mean_of_aligned(series[..., shell], affine, found), affine)
-        motion[shell] = found @ coregister(mean, anchor, seed=settings.seed, search=False).matrix
-    return motion
+        volumes = series[..., shell]
+        found = _to_anchor(volumes, anchor, settings.seed)
+        if len(shell) >= LEAST_DIRECTIONS:
+            found = _refine(volumes, affine, gradients[shell], found, settings)
+        mean = Image(mean_of_aligned(volumes, affine, found), affine)
+        offset = bridge(
+            mean, anchor, motion, found, shell, b0, runs, sd_mm=settings.bridge_mm, seed=settings.seed
+        )
+        motion[shell] = found @ offset
+    return motion @ np.linalg.inv(motion[b0[0]])
 
 
-def _to_anchor(volumes: NDArray, anchor: Image, settings: MotionSettings) -> NDArray:
+def _around_head(b0: NDArray, affine: NDArray) -> tuple[tuple[slice, ...], NDArray]:
+    # What lies far from the head costs time and tells nothing.
+    head = np.argwhere(b0 > b0.mean())
+    margin = np.ceil(_MARGIN_MM / np.linalg.norm(affine[:3, :3], axis=0)).astype(int)
+    low = np.maximum(head.min(axis=0) - margin, 0)
+    high = np.minimum(head.max(axis=0) + margin + 1, b0.shape)
+    moved = affine.copy()
+    moved[:3, 3] = apply_affine(affine, low)
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), moved
+
+
+def _to_anchor(volumes: NDArray, anchor: Image, seed: int) -> NDArray:
     found = []
     for index in range(volumes.shape[3]):
         moving = Image(volumes[..., index], anchor.affine)
-        found.append(coregister(moving, anchor, seed=settings.seed, search=False, scales=2).matrix)
+        found.append(coregister(moving, anchor, seed=seed, search=False, scales=2).matrix)
     return np.stack(found)
 
 
@@ -99,48 +133,6 @@ def align(series: NDArray, affine: NDArray, motion: NDArray) -> NDArray:
     """Move each volume onto the reference, trilinearly, for estimation only."""
     volumes = [mean_of_aligned(series[..., [v]], affine, motion[[v]]) for v in range(series.shape[3])]
     return np.stack(volumes, axis=-1)
-
-
-def leave_one_out_weights(directions: NDArray, reach_rad: float, noise: float) -> NDArray:
-    """Weights that predict each direction's signal from the other directions of a shell.
-
-    A Gaussian process with a spherical covariance of the angle between the directions' axes, around the
-    mean of the other volumes.
-
-    Parameters
-    ----------
-    directions : array (V, 3)
-        Unit vectors.
-    reach_rad : float
-        Angle at which the covariance reaches zero.
-    noise : float
-        Variance of the noise over that of the signal.
-
-    Returns
-    -------
-    array (V, V)
-        Row i predicts volume i; its own weight is zero and the row sums to one.
-
-    References
-    ----------
-    Andersson JLR, Sotiropoulos SN 2015, doi:10.1016/j.neuroimage.2015.07.067 (Eq. 13).
-    """
-    angle = np.arccos(np.clip(np.abs(directions @ directions.T), 0, 1)) / reach_rad
-    covariance = np.where(angle < 1, 1 - 1.5 * angle + 0.5 * angle**3, 0.0)
-    count = len(directions)
-    weights = np.zeros((count, count))
-    for i in range(count):
-        others = np.delete(np.arange(count), i)
-        inverse = np.linalg.inv(covariance[np.ix_(others, others)] + noise * np.eye(count - 1))
-        row = covariance[i, others] @ inverse
-        weights[i, others] = row + (1 - row.sum()) / (count - 1)
-    return weights
-
-
-def predict_left_out(aligned: NDArray, gradients: Gradients, reach_rad: float, noise: float) -> NDArray:
-    """Predict every volume (X, Y, Z, V) of a shell from the others; see :func:`leave_one_out_weights`."""
-    weights = leave_one_out_weights(gradients.directions, reach_rad, noise)
-    return aligned @ weights.T.astype(aligned.dtype)
 
 
 def framewise_displacement_mm(motion: NDArray, center_mm: NDArray) -> NDArray:

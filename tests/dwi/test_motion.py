@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromoe.core.geometry import apply_affine, rigid_matrix
-from neuromoe.dwi._motion import framewise_displacement_mm, leave_one_out_weights, predict_left_out
+from neuromoe.dwi._motion import framewise_displacement_mm
+from neuromoe.dwi._prediction import leave_one_out_weights, predict_left_out
 
 from .phantom import table
 

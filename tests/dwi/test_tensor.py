@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from neuromoe.core.gradients import Gradients
-from neuromoe.dwi._tensor import Tensor, fit_tensor, tensor_maps
+from neuromoe.dwi._tensor import Tensor, eigensystem, fit_tensor, tensor_maps
 
 from .phantom import table
 
@@ -18,6 +18,8 @@ def tensor_of(values, angles) -> Tensor:
     return Tensor((axes * np.array(values)) @ axes.T[None], np.array([1000.0]))
 
 
+# The first call imports torch.
+@settings(deadline=None)
 @given(EIGENVALUES, ANGLES)
 def test_a_noiseless_tensor_is_recovered(values, angles):
     truth, gradients = tensor_of(values, angles), table(12)
@@ -73,3 +75,45 @@ def test_signals_at_or_below_zero_give_finite_maps():
 def test_prediction_at_b0_is_the_unweighted_signal():
     tensor = tensor_of((1e-3, 5e-4, 5e-4), (0.3, 0.2, 0.1))
     assert tensor.predict(Gradients(np.zeros(1), np.zeros((1, 3))))[0, 0] == 1000
+
+
+def noisy_signals(rng, gradients, noise):
+    turns = Rotation.random(400, random_state=2).as_matrix()
+    truth = Tensor((turns * [1.5e-3, 4e-4, 3e-4]) @ turns.transpose(0, 2, 1), np.full(400, 1000.0))
+    return tensor_maps(truth), truth.predict(gradients) + rng.normal(0, noise, (400, len(gradients)))
+
+
+def test_the_robust_fit_withstands_lost_signals_and_costs_little_without_them(rng):
+    gradients = table(30, b0s=3)
+    truth, signals = noisy_signals(rng, gradients, 20)
+    spoilt = signals.copy()
+    spoilt[:, [5, 17]] *= 0.4
+
+    def error(data, robust):
+        return np.abs(tensor_maps(fit_tensor(data, gradients, robust=robust)).fa - truth.fa).mean()
+
+    assert error(spoilt, True) < 1.25 * error(signals, False) < 0.5 * error(spoilt, False)
+    assert error(signals, True) < 1.1 * error(signals, False)
+
+
+def test_a_signal_of_zero_counts_as_unknown(rng):
+    gradients = table(30, b0s=3)
+    truth, signals = noisy_signals(rng, gradients, 20)
+    kept = np.delete(np.arange(33), [5, 17])
+    signals[:, [5, 17]] = 0
+    without = tensor_maps(fit_tensor(signals[:, kept], gradients[kept]))
+    assert np.allclose(tensor_maps(fit_tensor(signals, gradients)).fa, without.fa, atol=1e-4)
+    assert np.abs(without.fa - truth.fa).mean() < 0.03
+
+
+def test_the_closed_form_agrees_with_lapack_down_to_round_and_flat_tensors(rng):
+    axes = Rotation.random(300, random_state=4).as_matrix()
+    values = np.sort(rng.uniform(1e-4, 3e-3, (300, 3)), axis=1)
+    values[:50, 2] = values[:50, 1]
+    values[50:100, 0] = values[50:100, 1]
+    values[100:110] = 1e-3
+    matrices = (axes * values[:, None]) @ axes.transpose(0, 2, 1)
+    found, vector = eigensystem(matrices)
+    assert np.allclose(found, np.linalg.eigvalsh(matrices), atol=1e-10)
+    assert np.allclose(np.linalg.norm(vector, axis=1), 1)
+    assert np.allclose(np.einsum("nij,nj->ni", matrices, vector), found[:, 2:] * vector, atol=1e-8)
