@@ -55,6 +55,14 @@ def register(brain: Image, template: Template, *, voxel_mm: float, iterations: s
     return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
 
 
+def register_by_fsl(brain: Image, template: Template) -> tuple[Chain, Chain]:
+    """Register a brain to the template's brain by FLIRT and FNIRT; results as :func:`register` has them."""
+    from neuromoe.core.fsl import fnirt
+
+    chain, inverse = fnirt(brain_image(template.head, template.mask), brain)
+    return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
+
+
 def _tapered(transform: Affine | Displacement) -> Affine | Displacement:
     """Let a displacement fade to zero at the edge of its grid, as it is zero beyond."""
     if isinstance(transform, Affine):

@@ -1,6 +1,7 @@
 """Register a brain to the template and bring its maps there."""
 
 from pathlib import Path
+from typing import Any
 
 from neuromoe.core.geometry import map_points
 from neuromoe.core.images import load_image, save_image
@@ -28,6 +29,7 @@ def normalize(
     quality: Path,
     registration_mm: float = 2.0,
     iterations: str = "100x50x10",
+    registration_backend: str = "greedy",
     seed: int = 0,
 ) -> None:
     """Find the affine and deformable map to the template; write T1w, tissues and log-Jacobian there.
@@ -50,6 +52,8 @@ def normalize(
         The registration runs on voxels no finer than this, mm.
     iterations : str, default="100x50x10"
         Of the deformable registration, from the coarsest to the finest level.
+    registration_backend : str, default="greedy"
+        `greedy`, or `fsl`, FLIRT and FNIRT, to which the two settings above mean nothing.
     seed : int, default=0
         Of the registration.
 
@@ -59,22 +63,25 @@ def normalize(
        doi:10.1006/nimg.2000.0582.
     """
     from neuromoe.anat._jacobian import log_jacobian
-    from neuromoe.anat._register import brain_image, on_template, overlap, register
+    from neuromoe.anat._register import brain_image, on_template, overlap, register, register_by_fsl
 
     tissue_maps = (gm_template, wm_template, csf_template)
     target = Template.load(template)
     head, inside = load_image(preproc, ndim=3), load_image(mask, ndim=3)
     print("registration", flush=True)
-    chain, inverse = register(
-        brain_image(head, inside), target, voxel_mm=registration_mm, iterations=iterations, seed=seed
-    )
+    brain = brain_image(head, inside)
+    if registration_backend == "fsl":
+        chain, inverse = register_by_fsl(brain, target)
+    else:
+        chain, inverse = register(brain, target, voxel_mm=registration_mm, iterations=iterations, seed=seed)
     print("maps", flush=True)
     images = {t1w_template: head}
     images |= {path: load_image(tissue, ndim=3) for path, tissue in zip(tissue_maps, (gm, wm, csf), strict=True)}
     # Where each voxel of the template lies in the T1w: found once, used by every map.
     points = map_points(chain, target.grid.world())
     jacobian = log_jacobian(points, target.grid)
-    parameters = {"registration_mm": registration_mm, "iterations": iterations, "seed": seed}
+    parameters: dict[str, Any] = {"registration_mm": registration_mm, "iterations": iterations, "seed": seed}
+    parameters |= {"registration_backend": registration_backend}
     for path, image in images.items():
         save_image(on_template(image, target.grid, points), path, target.grid.affine)
         write_sidecar(path, sources=[preproc, template], parameters=parameters, SpatialReference=target.label)

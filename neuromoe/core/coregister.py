@@ -94,14 +94,49 @@ def coregister(
     """
     if dof not in (6, 9, 12):
         raise ValueError(f"dof is 6, 9 or 12, not {dof}")
-    inside = fixed_mask.data > 0.5 if fixed_mask is not None else fixed.data > fixed.data.mean()
-    fixed_brain = thin(Image(inside, fixed_mask.affine if fixed_mask is not None else fixed.affine), 3.0)
+    fixed_brain, moving_brain = _brains(fixed, fixed_mask, moving, moving_mask)
     center = _center_mm(fixed_brain)
-    moving_brain = moving_mask if moving_mask is not None else moving.like(moving.data > moving.data.mean())
-    moving_brain = thin(moving_brain, 3.0)
     starts = _starts(_center_mm(moving_brain) - center, center) if search else {"header": np.eye(4)}
     levels = make_levels(moving, moving_brain, fixed, fixed_brain, scales_mm[:scales], seed)
     return _Search(center, dof, max_shift_mm).run(levels, starts)
+
+
+def rate(
+    matrix: NDArray,
+    moving: Image,
+    fixed: Image,
+    *,
+    start: str,
+    moving_mask: Image | None = None,
+    fixed_mask: Image | None = None,
+    seed: int = 0,
+) -> Coregistration:
+    """Score a map that another program found, as :func:`coregister` scores its own.
+
+    Parameters
+    ----------
+    matrix : array (4, 4)
+        Fixed world to moving world, mm.
+    moving, fixed : Image (X, Y, Z)
+        The images.
+    start : str
+        Name of the program.
+    moving_mask, fixed_mask : Image, optional
+        Brain masks.
+    seed : int, default=0
+        Seed of the points' jitter.
+    """
+    fixed_brain, moving_brain = _brains(fixed, fixed_mask, moving, moving_mask)
+    finest = make_levels(moving, moving_brain, fixed, fixed_brain, SCALES_MM, seed)[-1]
+    score, _, overlap = finest.score(matrix)
+    return Coregistration(matrix, score, start, {start: score}, overlap)
+
+
+def _brains(fixed: Image, fixed_mask: Image | None, moving: Image, moving_mask: Image | None) -> tuple[Image, Image]:
+    inside = fixed_mask.data > 0.5 if fixed_mask is not None else fixed.data > fixed.data.mean()
+    fixed_brain = Image(inside, fixed_mask.affine if fixed_mask is not None else fixed.affine)
+    moving_brain = moving_mask if moving_mask is not None else moving.like(moving.data > moving.data.mean())
+    return thin(fixed_brain, 3.0), thin(moving_brain, 3.0)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def normalize(
     t1w: Path | None = None,
     t1w_mask: Path | None = None,
     t1w_to_template: Path | None = None,
+    t1w_white: Path | None = None,
     fa: Path,
     md: Path,
     ad: Path,
@@ -44,6 +45,7 @@ def normalize(
     overlap_warn: float = 0.8,
     residual_warn: float = 0.1,
     tensor_backend: str = "torch",
+    coregistration_backend: str = "scipy",
     seed: int = 0,
 ) -> None:
     """Fit the tensor where the data lie, register to the T1w, and carry the maps to the template once.
@@ -69,6 +71,8 @@ def normalize(
         Its brain mask; needed with `t1w`.
     t1w_to_template : path, optional
         The transform that resamples the T1w onto the template; needed with `t1w`.
+    t1w_white : path, optional
+        White matter of the T1w, which epi_reg needs.
     fa : path
         Output: fractional anisotropy, 0 to 1, on the grid of the series.
     md : path
@@ -103,6 +107,8 @@ def normalize(
         Tensor residual, as a share of the b=0 signal, above which the verdict is `warn`.
     tensor_backend : str, default="torch"
         What fits the tensor: `torch`, our own, or `fsl`, dtifit.
+    coregistration_backend : str, default="scipy"
+        What lays the b=0 volume on the T1w: `scipy`, our own, or `fsl`, epi_reg.
     seed : int, default=0
         Seed of the registration.
 
@@ -132,7 +138,8 @@ def normalize(
     target = Template.load(template)
     b0 = series.like(series.data[..., gradients.is_b0].mean(axis=3))
     parts = (t1w, t1w_mask, t1w_to_template)
-    chain, written, score = _way(b0, maps, brain, target, parts, max_shift_mm, seed)
+    white = t1w_white if coregistration_backend == "fsl" else None
+    chain, written, score = _way(b0, maps, brain, target, parts, max_shift_mm, seed, white)
     carried = carry(maps, brain.like(inside), target.grid, chain)
     numbers = {
         "coregistration_score": score,
@@ -145,7 +152,7 @@ def normalize(
     reasons = _reasons(numbers, score_warn, overlap_warn, residual_warn, t1w is None)
     write_transform(transform, written)
     parameters: dict[str, Any] = {"shell_tolerance": shell_tolerance, "max_shift_mm": max_shift_mm, "seed": seed}
-    parameters |= {"tensor_backend": tensor_backend}
+    parameters |= {"tensor_backend": tensor_backend, "coregistration_backend": coregistration_backend}
     sources = [path for path in (dwi, bval, bvec, mask, *parts) if path is not None]
     for name, path in {"fa": fa, "md": md, "ad": ad, "rd": rd}.items():
         save_image(series.like(maps[name]), path)
@@ -179,6 +186,7 @@ def _way(
     parts: tuple[Path | None, Path | None, Path | None],
     max_shift_mm: float,
     seed: int,
+    white: Path | None = None,
 ) -> tuple[Chain, Chain, float]:
     # The chain from the template to the diffusion series, the part of it found here, and its score.
     t1w, t1w_mask, t1w_to_template = parts
@@ -192,16 +200,16 @@ def _way(
             expected="a T1w with its brain mask and its transform to the template",
             found="the T1w alone", where=t1w, fix="give t1w_mask and t1w_to_template, or leave t1w out",
         )  # fmt: skip
-    from neuromoe.core.coregister import coregister
+    from neuromoe.core.coregister import coregister, rate
 
-    found = coregister(
-        b0,
-        load_image(t1w, ndim=3),
-        moving_mask=brain,
-        fixed_mask=load_image(t1w_mask, ndim=3),
-        seed=seed,
-        max_shift_mm=max_shift_mm,
-    )
+    head, inside = load_image(t1w, ndim=3), load_image(t1w_mask, ndim=3)
+    if white is not None:
+        from neuromoe.core.fsl import epi_reg
+
+        place = epi_reg(b0, head, inside.data > 0.5, load_image(white, ndim=3).data > 0.5)
+        found = rate(place.matrix, b0, head, start="epi_reg", moving_mask=brain, fixed_mask=inside, seed=seed)
+    else:
+        found = coregister(b0, head, moving_mask=brain, fixed_mask=inside, seed=seed, max_shift_mm=max_shift_mm)
     print(f"registered to the T1w from the start {found.start}, score {found.score:.3f}", flush=True)
     own = (Affine(found.matrix),)
     return (*read_transform(t1w_to_template), *own), own, found.score

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import Coregistration, coregister
+from neuromoe.core.coregister import Coregistration, coregister, rate
 from neuromoe.core.geometry import resample
 from neuromoe.core.greedy import greedy_deformable
 from neuromoe.core.images import Image
@@ -36,9 +36,18 @@ class Placement:
     found: Coregistration
 
 
-def place_in_t1w(boldref: Image, mask: NDArray, t1w: Image, t1w_mask: Image | None, *, seed: int) -> Placement:
-    """Register the BOLD reference rigidly to the T1w of the same person."""
-    found = coregister(boldref, t1w, moving_mask=boldref.like(mask), fixed_mask=t1w_mask, dof=6, seed=seed)
+def place_in_t1w(
+    boldref: Image, mask: NDArray, t1w: Image, t1w_mask: Image | None, *, seed: int, white: Image | None = None
+) -> Placement:
+    """Register the BOLD reference rigidly to the T1w of the same person; with its white matter, by FSL's epi_reg."""
+    brain = boldref.like(mask)
+    if white is not None and t1w_mask is not None:
+        from neuromoe.core.fsl import epi_reg
+
+        place = epi_reg(boldref, t1w, t1w_mask.data > 0.5, white.data > 0.5)
+        found = rate(place.matrix, boldref, t1w, start="epi_reg", moving_mask=brain, fixed_mask=t1w_mask, seed=seed)
+    else:
+        found = coregister(boldref, t1w, moving_mask=brain, fixed_mask=t1w_mask, dof=6, seed=seed)
     forward = Affine(found.matrix)
     if t1w_mask is None:
         return Placement((forward,), mask.astype(np.float32), found)

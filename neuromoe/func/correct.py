@@ -33,6 +33,7 @@ def correct(
     sidecars: list[Path] | None = None,
     t1w: Path | None = None,
     t1w_mask: Path | None = None,
+    t1w_white: Path | None = None,
     fieldmaps: list[Path] | None = None,
     fieldmap_sidecars: list[Path] | None = None,
     slice_timing: bool = True,
@@ -41,6 +42,7 @@ def correct(
     motion_backend: str = "torch",
     slice_timing_backend: str = "scipy",
     fieldmap_backend: str = "none",
+    coregistration_backend: str = "scipy",
     seed: int = 0,
 ) -> None:
     """Estimate a BOLD run's motion, correct slice timing, find the brain and where it lies.
@@ -73,6 +75,8 @@ def correct(
         Preprocessed T1w of the session.
     t1w_mask : path, optional
         Brain mask of the T1w.
+    t1w_white : path, optional
+        White matter of the T1w, which epi_reg needs.
     fieldmaps : list of path, optional
         Images of the run's fieldmap: opposed echo-planar images, or phase and magnitude.
     fieldmap_sidecars : list of path, optional
@@ -89,6 +93,8 @@ def correct(
         What corrects slice timing: `scipy`, our own, or `fsl`, slicetimer.
     fieldmap_backend : str, default="none"
         `fsl` corrects distortion by the fieldmap with topup, or with fsl_prepare_fieldmap and FUGUE.
+    coregistration_backend : str, default="scipy"
+        What lays the reference on the T1w: `scipy`, our own, or `fsl`, epi_reg.
     seed : int, default=0
         Seed of the registration.
 
@@ -104,14 +110,15 @@ def correct(
     clean = _clean(series, slice_timing, motion_passes, motion_backend, slice_timing_backend)
     print("motion and slice timing done", flush=True)
     fixed = _undistort(clean, bold, sidecars, fieldmaps if fieldmap_backend == "fsl" else None, fieldmap_sidecars)
-    place = _place(_at_rest(clean, fixed), t1w, t1w_mask, template, seed)
+    white = load_image(t1w_white, ndim=3) if t1w_white and coregistration_backend == "fsl" else None
+    place = _place(_at_rest(clean, fixed), t1w, t1w_mask, white, template, seed)
     print(f"placed from {place.found.start}, score {place.found.score:.3f}", flush=True)
     brain = _brain(clean, place, fixed)
     record: dict[str, Any] = {
         "sources": [path for path in (bold, t1w, t1w_mask, template, *(fieldmaps or [])) if path is not None],
         "parameters": {"slice_timing": slice_timing, "motion_passes": motion_passes, "seed": seed}
         | {"motion_backend": motion_backend, "slice_timing_backend": slice_timing_backend}
-        | {"fieldmap_backend": fieldmap_backend if fixed else "none"},
+        | {"fieldmap_backend": fieldmap_backend if fixed else "none", "coregistration_backend": coregistration_backend},
     }
     _write_images(clean, brain, boldref, mask, slicetimed, record)
     write_affines(motion, clean.motion)
@@ -166,13 +173,15 @@ def _undistort(
     return found
 
 
-def _place(clean: _Clean, t1w: Path | None, t1w_mask: Path | None, template: Path, seed: int) -> "Placement":
+def _place(
+    clean: _Clean, t1w: Path | None, t1w_mask: Path | None, white: Image | None, template: Path, seed: int
+) -> "Placement":
     from neuromoe.func._registration import place_in_t1w, place_in_template
 
     if t1w is None:
         return place_in_template(clean.reference, clean.bright, Template.load(template), seed=seed)
     head_mask = None if t1w_mask is None else load_image(t1w_mask, ndim=3)
-    return place_in_t1w(clean.reference, clean.bright, load_image(t1w, ndim=3), head_mask, seed=seed)
+    return place_in_t1w(clean.reference, clean.bright, load_image(t1w, ndim=3), head_mask, seed=seed, white=white)
 
 
 def _own_slice_timing(image: Image, times: NDArray, *, axis: int, repetition_time_s: float) -> NDArray:

@@ -101,7 +101,9 @@ def step(stage, step, **job):
 
     def command(wildcards, input, output):
         files = {k: v for k, v in [*input.items(), *output.items()] if not k.startswith("_")}
-        values = {k: v(wildcards) if callable(v) else v for k, v in settings.items()}
+        # Where a file and a setting share a name (`sessions` of the index), the file is meant.
+        given = {k: v for k, v in settings.items() if k not in files}
+        values = {k: v(wildcards) if callable(v) else v for k, v in given.items()}
         # The package of this checkout, whatever else is installed.
         return f"PYTHONPATH={shlex.quote(str(BASE))} {PYTHON} -m neuromoe {shell_words(stage, step, files | values)}"
 

@@ -40,6 +40,7 @@ rule dwi_normalize:
         mask=DWI + "desc-brain_mask.nii.gz",
         template=TEMPLATE,
         t1w=from_anatomy("desc-preproc_T1w.nii.gz"),
+        t1w_white=white_for("dwi", "normalize"),
         t1w_mask=from_anatomy("desc-brain_mask.nii.gz"),
         t1w_to_template=from_anatomy(f"from-T1w_to-{SPACE}_mode-image_xfm.h5"),
     output:

@@ -8,6 +8,7 @@ rule func_correct:
         template=TEMPLATE,
         t1w=from_anatomy("desc-preproc_T1w.nii.gz"),
         t1w_mask=from_anatomy("desc-brain_mask.nii.gz"),
+        t1w_white=white_for("func", "correct"),
         fieldmaps=fieldmaps("func"),
         fieldmap_sidecars=fieldmaps("func", "sidecars"),
     output:

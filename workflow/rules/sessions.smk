@@ -212,6 +212,12 @@ def from_anatomy(ending):
     return file
 
 
+def white_for(modality, step):
+    """Return a function that gives the T1w's white matter where epi_reg is the backend, or nothing."""
+    by_fsl = BACKENDS[f"{modality}.{step}.coregistration_backend"] == "fsl"
+    return from_anatomy("label-WM_probseg.nii.gz") if by_fsl else []
+
+
 def transform_from(reference, modality):
     """Return a function that names the transform to T1w, or to the template where the person has no T1w.
 
