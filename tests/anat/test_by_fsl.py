@@ -6,12 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from neuromoe.core.images import load_image
+from neuromoe.anat._register import brain_image
+from neuromoe.anat.normalize import normalize
+from neuromoe.core._fsl_space import world_to_flirt, world_to_fsl_mm
+from neuromoe.core.geometry import apply_affine, map_points, rigid_matrix
+from neuromoe.core.images import Image, load_image
+from neuromoe.core.template import Template
+from neuromoe.core.transforms import Affine, read_transform
 
 from .test_extract import run_extract
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from fsl_stand_in import as_stored, put_on_path  # noqa: E402
+
+MAPS = ("t1w_template", "gm_template", "wm_template", "csf_template", "logjacobian")
 
 
 def test_mask_by_bet_and_tissues_by_fast(phantom, small_template, tmp_path, monkeypatch):
@@ -33,3 +41,39 @@ def test_mask_by_bet_and_tissues_by_fast(phantom, small_template, tmp_path, monk
     assert record["Parameters"]["mask_backend"] == "fsl"
     # FAST sees the brain alone.
     assert not load_image(programs.file("fast", "brain.nii.gz")).data[truth.data < 0.5].any()
+
+
+def test_the_way_to_the_template_by_fnirt(phantom, small_template, tmp_path, monkeypatch):
+    """The stand-ins answer with a shift: of 8 mm up by FLIRT, and of 4 mm more to the left by FNIRT."""
+    programs = put_on_path(monkeypatch, tmp_path / "fsl")
+    head, mask, template = load_image(phantom.t1w), load_image(phantom.mask), Template.load(small_template)
+    fixed, moving = brain_image(template.head, template.mask), brain_image(head, mask)
+    linear = Affine(rigid_matrix([0, 0, 8, 0, 0, 0]))
+    matrix = world_to_flirt(linear, fixed.grid, moving.grid)
+    text = "".join(" ".join(f"{value:.8f}" for value in row) + "\n" for row in matrix)
+    answer = as_stored(fixed.data, fixed.affine)
+    programs.add("flirt", {"flirted.nii.gz": answer}, {"linear.mat": text})
+    warp = field_for_fsl(fixed, moving, [-4, 0, 8])
+    fields = {f"{name}.nii.gz": warp for name in ("warp", "coefficients")}
+    programs.add("fnirt", fields | {"warped.nii.gz": answer}, {"fnirt.log": ""})
+    programs.add("invwarp", {"inverse.nii.gz": field_for_fsl(moving, fixed, [4, 0, -8])})
+    paths = {name: tmp_path / f"{name}.nii.gz" for name in MAPS}
+    ways = {name: tmp_path / f"{name}.h5" for name in ("t1w_to_template", "template_to_t1w")}
+    given = {"preproc": phantom.t1w, **dict.fromkeys(("mask", "gm", "wm", "csf"), phantom.mask)}
+    normalize(
+        **given, template=small_template, **paths, **ways, quality=tmp_path / "q.json", registration_backend="fsl"
+    )
+    assert programs.calls() == ["flirt", "fnirt", "invwarp"]
+    # 10 mm inside the borders the field does not fade.
+    center = fixed.grid.center_mm[None]
+    assert np.allclose(map_points(read_transform(ways["t1w_to_template"]), center), center + [-4, 0, 8], atol=1e-3)
+    back = map_points(read_transform(ways["template_to_t1w"]), center + [-4, 0, 8])
+    assert np.allclose(back, center, atol=1e-3)
+
+
+def field_for_fsl(fixed: Image, moving: Image, shift_mm) -> tuple[np.ndarray, np.ndarray]:
+    """Write what FSL would for a shift of world points: places in FSL's mm, less those that they belong to."""
+    world = fixed.grid.world()
+    there = apply_affine(world_to_fsl_mm(moving.grid), world + shift_mm)
+    field = there - apply_affine(world_to_fsl_mm(fixed.grid), world)
+    return as_stored(field.reshape(*fixed.data.shape, 3), fixed.affine)

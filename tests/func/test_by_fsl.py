@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuromoe.core._fsl_space import world_to_flirt
 from neuromoe.core.errors import InputError
 from neuromoe.core.fsl import PhaseEncoding
 from neuromoe.core.geometry import resample
 from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.transforms import Affine, read_affines, read_transform
 from neuromoe.func._fieldmap import apply_field, inverted
+from neuromoe.func._registration import place_in_t1w
 
 from .conftest import Person
 from .test_correct import brain_points, run_correct
@@ -59,6 +61,21 @@ def test_motion_and_slice_timing_by_fsl(programs, person: Person, tmp_path):
     points = brain_points(person)
     truth = Affine(middle @ person.t1w_to_bold)(points)
     assert np.linalg.norm(place(points) - truth, axis=1).mean() < 1.0
+
+
+def test_the_place_in_the_t1w_by_epi_reg(programs, person: Person):
+    bold, t1w, mask = (load_image(path) for path in (person.bold, person.t1w, person.t1w_mask))
+    first = bold.volume(0)
+    matrix = world_to_flirt(Affine(person.t1w_to_bold), t1w.grid, first.grid)
+    text = "".join(" ".join(f"{value:.8f}" for value in row) + "\n" for row in matrix)
+    programs.add("epi_reg", {"epi2struct.nii.gz": as_stored(t1w.data, t1w.affine)}, {"epi2struct.mat": text})
+    bright = first.data > first.data.mean()
+    found = place_in_t1w(first, bright, t1w, mask, seed=0, white=load_image(person.wm)).found
+    assert np.allclose(found.matrix, person.t1w_to_bold, atol=1e-5)
+    assert found.start == "epi_reg"
+    # The true place scores as high as the one that our own search finds.
+    own = place_in_t1w(first, bright, t1w, mask, seed=0).found
+    assert found.score > 0.9 * own.score
 
 
 def bump_hz(image: Image, size: float) -> Image:
