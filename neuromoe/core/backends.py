@@ -12,6 +12,8 @@ from neuromoe.core.errors import InputError
 
 # What a program may also be called; FSL renamed some between releases.
 OTHER_NAMES = {"eddy": ("eddy_cpu", "eddy_openmp", "eddy")}
+# Programs that envs/fsl.yaml does not bring.
+NOT_IN_ENVIRONMENT = ("slicetimer",)
 INSTALL = (
     "run with `--sdm conda`, which installs envs/fsl.yaml, or install FSL by its own installer (fslinstaller.py) and "
     "put its bin folder on PATH, or choose another backend"

@@ -13,6 +13,7 @@ BASE = Path(workflow.basedir)
 sys.path.insert(0, str(BASE))
 
 from neuromoe.core.backends import (
+    NOT_IN_ENVIRONMENT,
     asks_for_fsl,
     check_record,
     lacking_programs,
@@ -47,14 +48,14 @@ DEMO = SETTINGS["bids_dir"] is None
 OUT = SETTINGS["output_dir"]
 USES_CONDA = bool(workflow.deployment_settings.deployment_method)
 # The environment with FSL is large and for non-commercial use: it is taken where the configuration asks for it.
-CONDA = str(BASE / "envs" / ("fsl.yaml" if asks_for_fsl(SETTINGS) else "neuromoe.yaml"))
+CONDA = str(BASE / "envs" / "fsl.yaml" if asks_for_fsl(SETTINGS) else BASE / "envs" / "neuromoe.yaml")
 BACKENDS_RECORD = f"{OUT}/index/backends.json"
 
 
 def find_program(program):
     """Find a program where the jobs will: on PATH, or in the environment that is made for them."""
     if USES_CONDA:
-        return program if asks_for_fsl(SETTINGS) else None
+        return program if asks_for_fsl(SETTINGS) and program not in NOT_IN_ENVIRONMENT else None
     return shutil.which(program)
 
 
