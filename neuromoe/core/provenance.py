@@ -1,6 +1,7 @@
 """BIDS sidecars that say what was run, on what, with which versions."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,8 @@ def versions(names: Iterable[str] = TOOLS) -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    release = Path(os.environ.get("FSLDIR", "")) / "etc" / "fslversion"
+    return found | ({"fsl": release.read_text().split(":")[0].strip()} if release.is_file() else {})
 
 
 def sidecar_path(image: Path | str) -> Path:

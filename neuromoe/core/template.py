@@ -1,7 +1,9 @@
 """The template as the steps see it: prepared once, on the grid that all maps lie on."""
 
+import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -29,11 +31,14 @@ class Template:
         BIDS space label.
     whole_head : bool
         False where the head was made around a template of the brain alone.
+    sha256 : mapping of str to str
+        Digest of each prepared image, by the name of its part; nothing is checked where there is none.
     """
 
     folder: Path
     label: str
     whole_head: bool
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | str) -> "Template":
@@ -41,10 +46,18 @@ class Template:
         path = Path(path)
         path = path / "template.json" if path.is_dir() else path
         record = json.loads(path.read_text())
-        return cls(path.parent, record["label"], record["whole_head"])
+        return cls(path.parent, record["label"], record["whole_head"], record.get("prepared_sha256", {}))
 
     def _image(self, part: str) -> Image:
-        return load_image(self.folder / f"{part}.nii.gz", ndim=3)
+        path = self.folder / f"{part}.nii.gz"
+        if part in self.sha256 and self.sha256[part] != digest(path):
+            raise InputError(
+                expected="the image that template_prepare wrote",
+                found="another content",
+                where=path,
+                fix="let the template be prepared again: snakemake template_prepare --forcerun template_prepare",
+            )
+        return load_image(path, ndim=3)
 
     @cached_property
     def head(self) -> Image:
@@ -85,6 +98,11 @@ class Template:
     def brain(self) -> Image:
         """The head with everything but the brain set to zero."""
         return self.head.like(np.where(self.brain_mask, self.head.data, 0))
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_description(folder: Path | str) -> dict:

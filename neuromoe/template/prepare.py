@@ -1,11 +1,14 @@
 """Bring the template of the configuration onto the grid of the maps."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from neuromoe.core.ants import single_threaded, tissue_probabilities
 from neuromoe.core.atomic import write_json
+from neuromoe.core.errors import InputError
 from neuromoe.core.images import Image, save_image
-from neuromoe.core.template import PARTS
+from neuromoe.core.template import PARTS, digest
 
 
 def prepare(*, template: str, prepared: Path, voxel_mm: float = 2.0) -> None:
@@ -24,12 +27,14 @@ def prepare(*, template: str, prepared: Path, voxel_mm: float = 2.0) -> None:
     Raises
     ------
     InputError
-        The template is not there or its description lacks a part.
+        The template is not there, its description lacks a part, or its files changed since they were first fetched.
     """
     from neuromoe.template._sources import mni_tissues, open_source
 
     single_threaded()
     source = open_source(template)
+    fetched = prepared.with_name("fetched.json")
+    _check_unchanged(source.name, source.sha256, fetched)
     grid = source.head.grid
     if abs(grid.voxel_mm - voxel_mm).max() > 1e-3:
         grid = grid.at_voxel_mm(voxel_mm)
@@ -47,5 +52,22 @@ def prepare(*, template: str, prepared: Path, voxel_mm: float = 2.0) -> None:
         "whole_head": source.whole_head,
         "voxel_mm": voxel_mm,
         "sha256": source.sha256,
+        "prepared_sha256": {part: digest(prepared.with_name(f"{part}.nii.gz")) for part in PARTS},
     }
+    write_json(fetched, {"source": source.name, "sha256": source.sha256})
     write_json(prepared, record)
+
+
+def _check_unchanged(name: str, sha256: Mapping[str, str], fetched: Path) -> None:
+    """Refuse a template whose files are not those that this output was made with; another template is no matter."""
+    before = json.loads(fetched.read_text()) if fetched.is_file() else {}
+    if before.get("source") != name:
+        return
+    changed = sorted(file for file, value in before["sha256"].items() if sha256.get(file) != value)
+    if changed:
+        raise InputError(
+            expected="the template's files as they were when they were first fetched",
+            found=f"others: {', '.join(changed)}",
+            where=fetched,
+            fix="take another output_dir, or delete this file to have everybody made again with the new template",
+        )

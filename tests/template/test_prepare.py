@@ -64,12 +64,37 @@ def test_a_folder_without_tissues_is_segmented(bundled, tmp_path):
     assert json.loads((tmp_path / "out" / "template.json").read_text())["sha256"]
 
 
+TISSUES = {"GM": "gm.nii.gz", "WM": "wm.nii.gz", "CSF": "csf.nii.gz"}
+
+
 def test_given_tissues_are_taken(bundled, tmp_path):
     folder = as_folder(
         bundled, tmp_path / "folder", tissues={"GM": "gm.nii.gz", "WM": "wm.nii.gz", "CSF": "csf.nii.gz"}
     )
     prepare(template=str(folder), prepared=tmp_path / "out" / "template.json", voxel_mm=4.0)
     np.testing.assert_allclose(Template.load(tmp_path / "out").gm.data, bundled.gm.data, atol=1e-5)
+
+
+def test_a_template_that_changed_since_it_was_fetched_is_refused(bundled, tmp_path):
+    folder, out = as_folder(bundled, tmp_path / "folder", tissues=TISSUES), tmp_path / "out" / "template.json"
+    prepare(template=str(folder), prepared=out, voxel_mm=4.0)
+    # Snakemake removes a job's outputs before it runs again.
+    for path in (out, *(out.with_name(f"{part}.nii.gz") for part in PARTS)):
+        path.unlink()
+    prepare(template=str(folder), prepared=out, voxel_mm=4.0)
+    shutil.copy(bundled.folder / "wm.nii.gz", folder / "head.nii.gz")
+    with pytest.raises(InputError, match=r"fetched\.json.*head\.nii\.gz"):
+        prepare(template=str(folder), prepared=out, voxel_mm=4.0)
+    prepare(template="nilearn", prepared=out, voxel_mm=4.0)
+
+
+def test_a_prepared_image_that_was_altered_is_refused(bundled, tmp_path):
+    shutil.copytree(bundled.folder, tmp_path / "out")
+    shutil.copy(bundled.folder / "wm.nii.gz", tmp_path / "out" / "gm.nii.gz")
+    found = Template.load(tmp_path / "out")
+    assert found.wm.data.any()
+    with pytest.raises(InputError, match=r"gm\.nii\.gz.*template_prepare"):
+        _ = found.gm
 
 
 def test_a_templateflow_template_is_read_from_its_home(bundled, tmp_path, monkeypatch):
