@@ -56,7 +56,7 @@ def find_fieldmaps(
     fieldmaps : list of Fieldmap
         In the order of their names.
     issues : list of Issue
-        A note for each that is for a used image and is not used itself.
+        A note for each that is not used, and for diffusion runs that oppose each other without a use of it.
     """
     used = [row.image for row in rows if row.used and row.image.modality in ("dwi", "func")]
     told = {image.path: read_metadata(bids_dir, image)[0] for image in used}
@@ -67,7 +67,7 @@ def find_fieldmaps(
         images = [_read(bids_dir, image) for image in scan_folder(bids_dir, folder, "fmap", SUFFIXES)]
         own = [image for image in used if (image.participant_id, image.session_id) == (participant, session)]
         found += _decide([_aimed(image, own, told) for image in images], told, unused)
-    return found, list(_notes(found))
+    return found, [*_notes(found), *_opposed_runs(used, told, unused.get("dwi", ""))]
 
 
 def _read(bids_dir: Path, image: Found) -> Fieldmap:
@@ -188,6 +188,21 @@ def _not_opposed(
     opposite = own.removesuffix("-") if own.endswith("-") else f"{own}-"
     others = ", ".join(sorted(directions - {own})) or "none"
     return None if opposite in directions else f"no image opposes its phase encoding {own}; found {others}"
+
+
+def _opposed_runs(images: Sequence[Found], told: Mapping[str, Mapping[str, Any]], unused: str) -> Iterator[Issue]:
+    """Note diffusion runs of one session whose opposed phase encoding could correct their distortion, and does not."""
+    sessions: dict[tuple[str, str], dict[str, str]] = {}
+    for image in images:
+        if image.modality == "dwi" and unused:
+            direction = str(told[image.path].get("PhaseEncodingDirection", ""))
+            sessions.setdefault((image.participant_id, image.session_id), {}).setdefault(direction, image.path)
+    for directions in sessions.values():
+        for direction in sorted(directions):
+            if direction and f"{direction}-" in directions:
+                message = f"runs of phase encoding {direction} and {direction}- are joined uncorrected: {unused}"
+                fix = "install FSL, or leave it so: distortion stays in the maps"
+                yield note("DWI_OPPOSED", message, directions[direction], fix)
 
 
 def _notes(fieldmaps: Sequence[Fieldmap]) -> Iterator[Issue]:

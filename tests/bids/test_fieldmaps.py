@@ -150,6 +150,19 @@ def test_without_fsl_a_note_says_so_and_no_image_is_lost(bids):
     assert used(rows) == {"dir-PA_epi"}
 
 
+def test_opposed_diffusion_runs_without_fsl_are_noted(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    for name, told in (("dir-AP", AP), ("dir-PA", PA)):
+        add_image(bids, f"sub-001_{name}", "dwi", **told)
+    fieldmaps(bids, unused_fieldmaps={"dwi": "FSL's topup is not installed"})
+    issues = read_table(bids.parent / "index" / "issues.tsv")
+    (found,) = [issue for issue in issues if issue["code"] == "DWI_OPPOSED"]
+    assert found["severity"] == "note"
+    assert found["message"].endswith("j and j- are joined uncorrected: FSL's topup is not installed")
+    fieldmaps(bids)
+    assert "DWI_OPPOSED" not in (bids.parent / "index" / "issues.tsv").read_text()
+
+
 def test_a_note_stops_nobody_who_is_strict(bids):
     add_fieldmap(bids, "dir-PA_epi", **PA)
     fieldmaps(bids, strict=True)
