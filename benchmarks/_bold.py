@@ -1,8 +1,8 @@
 """Head motion of a BOLD run: the torch solver against `ants.motion_correction`, on runs with known faults.
 
 A phantom's run is spoilt in one way per variant. Error: mean distance of brain points from where the truth puts them,
-over all volumes, each seen from the first. Framewise displacement is Power's, of either motion, against that of the truth.
-tSNR: median in the brain, every volume brought to the reference by the same spline, for each method by its own motion.
+over all volumes, each seen from the first. Framewise displacement is Power's, of either motion, against that of the
+truth. tSNR: median in the brain, volumes brought to the reference by the same spline, for each method by its own motion.
 """
 
 import statistics

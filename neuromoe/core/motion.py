@@ -1,6 +1,5 @@
 """Rigid motion of the volumes of a series."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,12 +79,10 @@ def estimate_motion(
     coarse, fine = _levels(smoothing_mm, steps)
     if reference is not None:
         target = np.asarray(reference, dtype=np.float32)
-        return _one_pass(series, affine, target, keep, factor, motion, _sharp(coarse + fine), robust)
+        return _one_pass(series, affine, target, keep, factor, motion, coarse + fine, robust)
     target = _typical_volume(series)
     for number in range(passes):
-        # The early passes only bring the volumes near enough for a sharp mean.
         plan, last = (coarse if number == 0 else []) + fine, number == passes - 1
-        plan = _sharp(plan)
         motion = _one_pass(series, affine, target, keep, factor, motion, plan, robust and last)
         if not last:
             target = mean_of_aligned(series, affine, motion)
@@ -141,11 +138,7 @@ def _levels(smoothing_mm: tuple[float, ...], steps: int) -> tuple[list["Level"],
     from neuromoe.core._motion_fit import Level
 
     coarse = [Level(fwhm_mm, MAX_POINTS[0], steps) for fwhm_mm in smoothing_mm[:-1]]
-    return coarse, [Level(smoothing_mm[-1], MAX_POINTS[1], steps)]
-
-
-def _sharp(levels: list["Level"]) -> list["Level"]:
-    return [*levels[:-1], replace(levels[-1], sharp=True)]
+    return coarse, [Level(smoothing_mm[-1], MAX_POINTS[1], steps, sharp=True)]
 
 
 def _typical_volume(series: NDArray) -> NDArray[np.float32]:
