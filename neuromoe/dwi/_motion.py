@@ -92,9 +92,7 @@ def estimate_dwi_motion(
         if len(shell) >= LEAST_DIRECTIONS:
             found = _refine(volumes, affine, gradients[shell], found, settings)
         mean = Image(mean_of_aligned(volumes, affine, found), affine)
-        offset = bridge(
-            mean, anchor, motion, found, shell, b0, runs, sd_mm=settings.bridge_mm, seed=settings.seed
-        )
+        offset = bridge(mean, anchor, motion, found, shell, b0, runs, sd_mm=settings.bridge_mm, seed=settings.seed)
         motion[shell] = found @ offset
     return motion @ np.linalg.inv(motion[b0[0]])
 
