@@ -14,7 +14,17 @@ from neuromoe.core.gradients import Gradients, stored_affine
 from neuromoe.core.images import Image
 from neuromoe.core.provenance import metadata_of
 from neuromoe.dwi._checks import noise_of
-from neuromoe.dwi._correction import Corrected, Settings, _denoised, _fd, _mask_of, _median, _numbers
+from neuromoe.dwi._correction import (
+    Corrected,
+    Settings,
+    _denoised,
+    _fd,
+    _heeded,
+    _mask_of,
+    _median,
+    _numbers,
+    _orientation,
+)
 from neuromoe.dwi._series import Series
 from neuromoe.dwi._tensor import Maps
 
@@ -94,7 +104,7 @@ def correct_by_eddy(series: Series, plan: EddyPlan, settings: Settings) -> Corre
 
     series, sigma = series.scaled(), None
     if settings.denoise:
-        series, sigma = _denoised(series, settings.denoise_radius)
+        series, sigma = _denoised(series, settings.denoise_radius, settings.denoise_stride)
     gradients, joined, voxel_mm = (
         series.gradients,
         Image(series.on_one_grid(), series.grid.affine),
@@ -105,15 +115,19 @@ def correct_by_eddy(series: Series, plan: EddyPlan, settings: Settings) -> Corre
     data = eddy.image.data
     # Beyond a field of view that moved away eddy writes zeros.
     mask = _mask_of(data, eddy.gradients, voxel_mm) & (data[..., gradients.is_b0] > 0).all(axis=3)
-    numbers = _numbers(joined.data, data, eddy.gradients, mask, voxel_mm, settings.motion)
+    numbers = _numbers(data, eddy.gradients, mask, voxel_mm)
     numbers["outlier_slices"] = float(len(eddy.outliers))
+    found = _orientation(data, eddy.gradients, mask, joined.affine, settings.gradient_check)
+    numbers |= {"fiber_coherence": found.given, "fiber_coherence_best": found.best} if found else {}
+    # Eddy has turned the gradients already: what is wrong with them is said, not put right.
+    _, reasons = _heeded(eddy.gradients, found, "warn")
     noise = noise_of(joined.data[..., gradients.is_b0][..., 0], mask) if sigma is None else _median(sigma, mask)
     numbers["b0_snr"] = _median(data[..., gradients.is_b0].mean(axis=3), mask) / max(noise, 1e-6)
     # Displacement sums sizes along the axes: that eddy's x runs the other way round does not matter.
     center = Grid(mask.shape, joined.affine).center_mm
     motion = np.stack([rigid_matrix(row, center) for row in eddy.parameters])
     numbers["fd_mean_mm"], numbers["fd_max_mm"] = _fd(motion, mask, joined.affine)
-    return Corrected(eddy.image, eddy.gradients, joined.like(mask), motion, numbers)
+    return Corrected(eddy.image, eddy.gradients, joined.like(mask), motion, numbers, reasons)
 
 
 def fit_maps_by_fsl(series: Image, gradients: Gradients, mask: NDArray) -> tuple[Maps, float]:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.gradients import Gradients
-from neuromoe.dwi._prediction import predict_left_out
 
 
 def neighbor_correlation(series: NDArray, gradients: Gradients, mask: NDArray) -> float:
@@ -36,51 +35,6 @@ def neighbor_correlation(series: NDArray, gradients: Gradients, mask: NDArray) -
     return float(np.nanmean(correlation[np.arange(len(weighted)), apart.argmin(axis=1)]))
 
 
-def outlier_slices(
-    series: NDArray,
-    gradients: Gradients,
-    mask: NDArray,
-    *,
-    reach_rad: float,
-    noise: float,
-    limit: float = 4.0,
-) -> int:
-    """Count slices whose signal dropped against what the other directions of their shell predict.
-
-    A slice counts when its mean lies `limit` robust standard deviations and a tenth of the signal below
-    the prediction.
-
-    Parameters
-    ----------
-    series : array (X, Y, Z, V)
-        Slices along the third axis, before motion moves them.
-    gradients : Gradients
-        World directions.
-    mask : bool array (X, Y, Z)
-    reach_rad, noise : float
-        See `leave_one_out_weights`.
-    limit : float, default=4
-        Robust standard deviations.
-
-    References
-    ----------
-    Andersson JLR et al. 2016, doi:10.1016/j.neuroimage.2016.06.058.
-    """
-    slices = np.flatnonzero(mask.sum(axis=(0, 1)) >= 20)
-    count = 0
-    for shell in (shell for shell in gradients.shells() if len(shell) >= 6 and len(slices)):
-        volumes = series[..., shell]
-        difference = volumes - predict_left_out(volumes, gradients[shell], reach_rad, noise)
-        sizes = mask.sum(axis=(0, 1))[slices, None]
-        signal = np.einsum("xyzv,xyz->zv", volumes, mask)[slices] / sizes
-        lost = np.einsum("xyzv,xyz->zv", difference, mask)[slices] / sizes
-        relative = lost / np.maximum(np.median(signal, axis=1, keepdims=True), 1e-6)
-        relative = relative - np.median(relative, axis=0)
-        spread = 1.4826 * np.median(np.abs(relative)) + 1e-6
-        count += int(((relative < -limit * spread) & (relative < -0.1)).sum())
-    return count
-
-
 def noise_of(volume: NDArray, mask: NDArray) -> float:
     """Estimate the noise of one volume from its second differences, robustly.
 
@@ -106,13 +60,14 @@ def volume_ml(mask: NDArray, voxel_mm: NDArray) -> float:
 
 @dataclass(frozen=True)
 class Limits:
-    """Beyond which a number is worth a warning; a mask outside its volumes fails."""
+    """Beyond which a number warns; a mask outside its volumes and fibres that do not go on fail."""
 
     fd_mm: float
     ndc: float
     outlier_slices: float
     low_ml: float
     high_ml: float
+    coherence: float = 0.0
 
 
 def judge(numbers: Mapping[str, float], limits: Limits, known: Sequence[str] = ()) -> tuple[str, list[str]]:
@@ -124,7 +79,13 @@ def judge(numbers: Mapping[str, float], limits: Limits, known: Sequence[str] = (
         reasons.append(f"neighbouring correlation {numbers['ndc']:.2f}, below {limits.ndc:g}")
     if numbers["outlier_slices"] > limits.outlier_slices:
         reasons.append(f"{numbers['outlier_slices']:.0f} slices with lost signal, above {limits.outlier_slices:g}")
+    failed = False
+    if numbers.get("fiber_coherence_best", np.inf) < limits.coherence:
+        reasons.append(
+            f"fibre coherence {numbers['fiber_coherence_best']:.2f}, below {limits.coherence:g}: no brain's directions"
+        )
+        failed = True
     if not limits.low_ml <= numbers["mask_volume_ml"] <= limits.high_ml:
         reasons.append(f"brain mask of {numbers['mask_volume_ml']:.0f} ml, not {limits.low_ml:g} to {limits.high_ml:g}")
-        return "fail", reasons
-    return ("warn" if reasons else "pass"), reasons
+        failed = True
+    return ("fail" if failed else "warn" if reasons else "pass"), reasons

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 _PATCHES_AT_ONCE = 4096
 
 
-def denoise(series: NDArray, mask: NDArray, *, radius: int = 2) -> tuple[NDArray, NDArray]:
+def denoise(series: NDArray, mask: NDArray, *, radius: int = 2, stride: int = 1) -> tuple[NDArray, NDArray]:
     """Remove the part of each patch's principal components that noise alone explains.
 
     Patches are averaged where they overlap, weighted by how few components they keep.
@@ -23,6 +23,8 @@ def denoise(series: NDArray, mask: NDArray, *, radius: int = 2) -> tuple[NDArray
     radius : int, default=2
         Half the edge of a patch, voxels; grown where a patch would have fewer voxels than there are
         volumes, shrunk where the image is thinner than a patch.
+    stride : int, default=1
+        Distance of the patches' centres along each axis, voxels; at most `radius`, so that patches overlap.
 
     Returns
     -------
@@ -39,13 +41,11 @@ def denoise(series: NDArray, mask: NDArray, *, radius: int = 2) -> tuple[NDArray
     series = np.asarray(series, np.float32)
     reach = _reach(series.shape, radius)
     offsets = np.indices(tuple(2 * reach + 1)).reshape(3, -1).T - reach
-    inside = np.zeros(mask.shape, bool)
-    core = tuple(slice(r, n - r) for r, n in zip(reach, mask.shape, strict=True))
-    inside[core] = mask[core]
+    inside = _centers(mask, reach, min(stride, radius))
     shape = mask.shape
     stride = np.array([shape[1] * shape[2], shape[2], 1])
     flat = series.reshape(-1, series.shape[3])
-    total = np.zeros(flat.shape, np.float64)
+    total = np.zeros(flat.shape, np.float32)
     weight, variance = np.zeros(len(flat)), np.zeros(len(flat))
     centers = np.argwhere(inside) @ stride
     for first in range(0, len(centers), _PATCHES_AT_ONCE):
@@ -62,6 +62,16 @@ def denoise(series: NDArray, mask: NDArray, *, radius: int = 2) -> tuple[NDArray
     denoised[reached] = np.maximum(total[reached] / weight[reached, None], 0)
     sigma = np.sqrt(np.divide(variance, weight, out=np.zeros_like(weight), where=reached))
     return denoised.reshape(series.shape), sigma.reshape(shape).astype(np.float32)
+
+
+def _centers(mask: NDArray, reach: NDArray, stride: int) -> NDArray:
+    from scipy.ndimage import maximum_filter
+
+    # The last place of each axis is always taken, or the outermost slices would stay noisy.
+    lines = [np.unique([*range(r, n - r, stride), n - 1 - r]) for r, n in zip(reach, mask.shape, strict=True)]
+    lattice = np.zeros(mask.shape, bool)
+    lattice[np.ix_(*lines)] = True
+    return lattice & maximum_filter(mask, 2 * (stride - 1) + 1)
 
 
 def _reach(shape: tuple[int, ...], radius: int) -> NDArray:

@@ -27,7 +27,7 @@ def select_shell(gradients: Gradients, tolerance: float, where: object) -> NDArr
     """
     shells = gradients.shells(tolerance)
     for shell in shells:
-        if _determines_tensor(gradients.directions[shell]):
+        if determines_tensor(gradients.directions[shell]):
             return np.sort(np.concatenate([np.flatnonzero(gradients.is_b0), shell]))
     found = ", ".join(f"{len(shell)} at b={np.median(gradients.bvals_s_mm2[shell]):.0f}" for shell in shells)
     raise InputError(
@@ -37,7 +37,8 @@ def select_shell(gradients: Gradients, tolerance: float, where: object) -> NDArr
     )  # fmt: skip
 
 
-def _determines_tensor(directions: NDArray) -> bool:
+def determines_tensor(directions: NDArray) -> bool:
+    """Tell whether directions (V, 3) of one shell determine the tensor's six numbers."""
     if len(directions) < _LEAST_DIRECTIONS:
         return False
     x, y, z = directions.T
@@ -45,7 +46,7 @@ def _determines_tensor(directions: NDArray) -> bool:
     return bool(np.linalg.svd(design, compute_uv=False)[-1] > 1e-2)
 
 
-def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray) -> tuple[Maps, float]:
+def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray, *, robust: bool = False) -> tuple[Maps, float]:
     """Fit tensors in the mask.
 
     Parameters
@@ -54,6 +55,8 @@ def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray) -> tuple[Maps
     gradients : Gradients
         World directions.
     mask : bool array (X, Y, Z)
+    robust : bool, default=False
+        See `neuromoe.dwi._tensor.fit_tensor`.
 
     Returns
     -------
@@ -63,8 +66,9 @@ def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray) -> tuple[Maps
         Median over voxels of the root mean square of what the tensor leaves, as a share of the b=0 signal.
     """
     signals = series[mask]
-    tensor = fit_tensor(signals, gradients)
-    left = np.sqrt(((tensor.predict(gradients) - signals) ** 2).mean(axis=1))
+    tensor = fit_tensor(signals, gradients, robust=robust)
+    squares = np.where(signals > 0, tensor.predict(gradients) - signals, 0) ** 2
+    left = np.sqrt(squares.sum(axis=1) / np.maximum((signals > 0).sum(axis=1), 1))
     share = left / np.maximum(tensor.s0, 1e-6)
     return tensor_maps(tensor), float(np.median(share)) if len(share) else float("nan")
 

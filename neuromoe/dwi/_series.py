@@ -1,7 +1,7 @@
 """The runs of a session as one series."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,13 @@ class Run:
         As acquired.
     gradients : Gradients
         World directions.
+    slice_axis : int, default=2
+        Axis of the image along which the third stored axis, that of the slices, lies.
     """
 
     image: Image
     gradients: Gradients
+    slice_axis: int = 2
 
 
 def read_runs(dwi: Sequence[Path], bval: Sequence[Path], bvec: Sequence[Path]) -> list[Run]:
@@ -57,7 +60,7 @@ def _read(dwi: Path, bval: Path, bvec: Path) -> Run:
             found=f"shape {image.data.shape}, largest value {image.data.max():g}", where=dwi,
             fix="convert the series again, or leave it out",
         )  # fmt: skip
-    return Run(image, gradients)
+    return Run(image, gradients, int(np.abs(np.linalg.inv(image.affine) @ stored_affine(dwi))[:3, 2].argmax()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,33 @@ class Series:
         """The joined gradient tables."""
         return concatenate(run.gradients for run in self.runs)
 
+    @property
+    def slice_axis(self) -> int:
+        """The axis of the grid along which the first run's slices lie."""
+        return self.runs[0].slice_axis
+
+    @property
+    def run_of_volume(self) -> NDArray:
+        """Which run each volume is from, int (V,)."""
+        return np.repeat(np.arange(len(self.runs)), [len(run.gradients) for run in self.runs])
+
+    @property
+    def on_first_grid(self) -> NDArray:
+        """Which volumes were acquired on the first run's grid, bool (V,)."""
+        same = np.array([run.image.grid.same_as(self.grid) for run in self.runs])
+        return same[self.run_of_volume]
+
+    def with_volumes(self, joined: NDArray, chosen: NDArray) -> "Series":
+        """Take the chosen volumes (bool (V,)) from `joined` (X, Y, Z, V), all others as they are."""
+        runs = []
+        for index, run in enumerate(self.runs):
+            mine = np.flatnonzero(self.run_of_volume == index)
+            changed = chosen[mine]
+            data = run.image.data.copy() if changed.any() else run.image.data
+            data[..., changed] = joined[..., mine[changed]]
+            runs.append(replace(run, image=run.image.like(data)))
+        return Series(runs)
+
     def on_one_grid(self) -> NDArray:
         """Return all volumes (X, Y, Z, V) on the first run's grid, for estimation only."""
         parts = [
@@ -93,7 +123,7 @@ class Series:
         """Give all runs the first one's mean b=0 signal, since scanners scale each run by itself."""
         first = _b0_level(self.runs[0])
         return Series(
-            [Run(run.image.like(run.image.data * (first / _b0_level(run))), run.gradients) for run in self.runs]
+            [replace(run, image=run.image.like(run.image.data * (first / _b0_level(run)))) for run in self.runs]
         )
 
     def moved(self, motion: NDArray, *, order: int = 3) -> NDArray:
@@ -126,6 +156,39 @@ class Series:
             voxels = apply_affine(np.linalg.inv(grid.affine), map_points([Affine(matrix)], world))
             inside &= ((voxels >= -0.5) & (voxels <= np.array(grid.shape) - 0.5)).all(axis=1)
         return inside.reshape(self.grid.shape)
+
+
+def of_one_phase(runs: list[Run], phases: Sequence[str | None]) -> tuple[list[int], list[str]]:
+    """Keep the runs of the phase encoding that has most directions.
+
+    Runs of opposed phase encoding are stretched where the others are squeezed: one tensor of both is blurred.
+
+    Parameters
+    ----------
+    runs : list of Run
+    phases : sequence of str or None
+        The phase encoding of each; a run without one goes with the others.
+
+    Returns
+    -------
+    kept : list of int
+        Positions of the runs.
+    reasons : list of str
+        What was left out.
+    """
+    known = list(dict.fromkeys(phase for phase in phases if phase))
+    if len(known) < 2:
+        return list(range(len(runs))), []
+    counts = {
+        phase: sum(int((~run.gradients.is_b0).sum()) for run, own in zip(runs, phases, strict=True) if own == phase)
+        for phase in known
+    }
+    best = max(known, key=lambda phase: counts[phase])
+    kept = [index for index, phase in enumerate(phases) if phase in (None, best)]
+    others = ", ".join(phase for phase in known if phase != best)
+    return kept, [
+        f"runs of phase encoding {others} are not used with those of {best}, since distortion is not corrected"
+    ]
 
 
 def _padded(image: Image, width: int = 2) -> Image:

@@ -6,7 +6,7 @@ import numpy as np
 
 from neuromoe.core.gradients import write_gradients
 from neuromoe.core.images import save_image
-from neuromoe.core.provenance import read_metadata, write_sidecar
+from neuromoe.core.provenance import metadata_of, write_sidecar
 from neuromoe.core.quality import write_quality
 
 
@@ -35,6 +35,10 @@ def correct(
     mask_volume_ml: list[float] | None = None,
     motion_backend: str = "torch",
     fieldmap_backend: str = "none",
+    denoise_stride: int = 2,
+    outliers: str = "replace",
+    gradient_check: str = "warn",
+    coherence_fail: float = 0.25,
     seed: int = 0,
 ) -> None:
     """Denoise and align the diffusion runs of a session and find the brain.
@@ -90,6 +94,16 @@ def correct(
         What corrects motion: `torch`, our own, or `fsl`, eddy, which corrects eddy currents too.
     fieldmap_backend : str, default="none"
         `fsl` corrects distortion by topup and eddy where images of opposed phase encoding are there.
+    denoise_stride : int, default=2
+        Distance of the denoising patches' centres, voxels.
+    outliers : str, default="replace"
+        What is done to slices that lost their signal: `replace` by the prediction, `censor` (zero, which the
+        tensor fit leaves out), or `keep`.
+    gradient_check : str, default="warn"
+        Whether flips and swaps of the gradients' axes are looked for by the fibres' coherence: `warn`,
+        `fix` or `off`.
+    coherence_fail : float, default=0.25
+        Fibre coherence under the best reading of the gradients below which the verdict is `fail`.
     seed : int, default=0
         Seed of the registration.
 
@@ -108,21 +122,25 @@ def correct(
     from neuromoe.dwi._checks import Limits, judge
     from neuromoe.dwi._correction import Settings, correct_series
     from neuromoe.dwi._motion import MotionSettings
-    from neuromoe.dwi._series import Series, read_runs
+    from neuromoe.dwi._series import Series, of_one_phase, read_runs
 
-    series = Series(read_runs(dwi, bval, bvec))
-    print(f"{len(dwi)} run(s), {len(series.gradients)} volumes of {series.grid.shape}", flush=True)
-    motion = MotionSettings(motion_passes, motion_reach_rad, motion_noise, seed=seed)
-    settings = Settings(denoise, denoise_radius, interpolation_order, motion)
+    runs = read_runs(dwi, bval, bvec)
     images = read_encoded(fieldmaps or [], fieldmap_sidecars) if fieldmap_backend == "fsl" else []
-    plan = plan_eddy(
-        series, dwi, sidecars, images, by_eddy=motion_backend == "fsl", with_field=fieldmap_backend == "fsl"
-    )
+    backends = {"by_eddy": motion_backend == "fsl", "with_field": fieldmap_backend == "fsl"}
+    plan = plan_eddy(Series(runs), dwi, sidecars, images, **backends)
+    undistorted, reasons = plan is not None and plan.with_topup, []
+    if not undistorted:
+        kept, reasons = of_one_phase(runs, [_phase(path, sidecars) for path in dwi])
+        runs = [runs[index] for index in kept]
+        plan = plan_eddy(Series(runs), [dwi[index] for index in kept], sidecars, images, **backends)
+    series = Series(runs)
+    print(f"{len(runs)} of {len(dwi)} run(s), {len(series.gradients)} volumes of {series.grid.shape}", flush=True)
+    motion = MotionSettings(motion_passes, motion_reach_rad, motion_noise, seed=seed)
+    settings = Settings(denoise, denoise_radius, interpolation_order, motion, denoise_stride, outliers, gradient_check)
     result = correct_by_eddy(series, plan, settings) if plan else correct_series(series, settings)
-    undistorted = plan is not None and plan.with_topup
     low_ml, high_ml = mask_volume_ml or [600.0, 2200.0]
-    limits = Limits(fd_warn_mm, ndc_warn, outlier_slices_warn, low_ml, high_ml)
-    verdict, reasons = judge(result.numbers, limits, [] if undistorted else _opposed_phase(sidecars))
+    limits = Limits(fd_warn_mm, ndc_warn, outlier_slices_warn, low_ml, high_ml, coherence_fail)
+    verdict, reasons = judge(result.numbers, limits, [*reasons, *result.reasons])
     save_image(result.image, preproc)
     write_gradients(preproc_bval, preproc_bvec, result.gradients, result.image.affine)
     save_image(result.mask, mask, dtype=np.uint8)
@@ -135,6 +153,9 @@ def correct(
         "interpolation_order": interpolation_order,
         "motion_backend": "fsl" if plan else motion_backend,
         "fieldmap_backend": "fsl" if undistorted else "none",
+        "denoise_stride": denoise_stride,
+        "outliers": outliers,
+        "gradient_check": gradient_check,
         "seed": seed,
     }
     write_sidecar(
@@ -149,10 +170,6 @@ def correct(
     print(f"{verdict}: {', '.join(f'{name} {value:.3g}' for name, value in result.numbers.items())}", flush=True)
 
 
-def _opposed_phase(sidecars: list[Path] | None) -> list[str]:
-    # Several values can only be met where several runs were joined; inheritance files repeat the same one.
-    found = [read_metadata([path]).get("PhaseEncodingDirection") for path in sidecars or ()]
-    values = {str(value) for value in found if value}
-    if len(values) < 2:
-        return []
-    return [f"runs of phase encoding {', '.join(sorted(values))} joined without susceptibility correction"]
+def _phase(image: Path, sidecars: list[Path] | None) -> str | None:
+    value = metadata_of(image, sidecars).get("PhaseEncodingDirection")
+    return str(value) if value else None

@@ -15,6 +15,8 @@ from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain, read_transform, write_transform
 
 _UNITS = {"fa": "arbitrary", "md": "mm^2/s", "ad": "mm^2/s", "rd": "mm^2/s"}
+# Signal of a tensor and that of tissue part ways.
+_STRONG_S_MM2 = 1500.0
 
 
 def normalize(
@@ -46,6 +48,7 @@ def normalize(
     residual_warn: float = 0.1,
     tensor_backend: str = "torch",
     coregistration_backend: str = "scipy",
+    robust: bool = False,
     seed: int = 0,
 ) -> None:
     """Fit the tensor where the data lie, register to the T1w, and carry the maps to the template once.
@@ -109,6 +112,8 @@ def normalize(
         What fits the tensor: `torch`, our own, or `fsl`, dtifit.
     coregistration_backend : str, default="scipy"
         What lays the b=0 volume on the T1w: `scipy`, our own, or `fsl`, epi_reg.
+    robust : bool, default=False
+        Leave single signals out of the tensor fit that lie far from the tensor of the others.
     seed : int, default=0
         Seed of the registration.
 
@@ -132,7 +137,7 @@ def normalize(
     if tensor_backend == "fsl":
         fitted, residual = fit_maps_by_fsl(series.like(series.data[..., chosen]), gradients[chosen], inside)
     else:
-        fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside)
+        fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside, robust=robust)
     maps = {name: unmask(getattr(fitted, name), inside) for name in _UNITS}
     print(f"tensor fitted on {len(chosen)} volumes in {inside.sum()} voxels", flush=True)
     target = Template.load(template)
@@ -148,11 +153,12 @@ def normalize(
         "fa_median": float(np.median(fitted.fa)),
         "md_median_mm2_s": float(np.median(fitted.md)),
         "volumes_used": float(len(chosen)),
+        "shell_s_mm2": float(np.median(gradients.bvals_s_mm2[chosen][~gradients.is_b0[chosen]])),
     }
     reasons = _reasons(numbers, score_warn, overlap_warn, residual_warn, t1w is None)
     write_transform(transform, written)
     parameters: dict[str, Any] = {"shell_tolerance": shell_tolerance, "max_shift_mm": max_shift_mm, "seed": seed}
-    parameters |= {"tensor_backend": tensor_backend, "coregistration_backend": coregistration_backend}
+    parameters |= {"tensor_backend": tensor_backend, "coregistration_backend": coregistration_backend, "robust": robust}
     sources = [path for path in (dwi, bval, bvec, mask, *parts) if path is not None]
     for name, path in {"fa": fa, "md": md, "ad": ad, "rd": rd}.items():
         save_image(series.like(maps[name]), path)
@@ -228,13 +234,13 @@ def _coverage(known: NDArray, b0: Image, target: Template, chain: Chain) -> dict
 def _reasons(
     numbers: dict[str, float], score_warn: float, overlap_warn: float, residual_warn: float, alone: bool
 ) -> list[str]:
-    score, overlap, residual = (
-        numbers[name] for name in ("coregistration_score", "template_overlap", "tensor_residual")
-    )
+    names = ("coregistration_score", "template_overlap", "tensor_residual", "shell_s_mm2")
+    score, overlap, residual, shell = (numbers[name] for name in names)
     checks = [
         (score < score_warn, f"registration score {score:.3f}, below {score_warn:g}"),
         (overlap < overlap_warn, f"overlap with the template's brain {overlap:.2f}, below {overlap_warn:g}"),
         (residual > residual_warn, f"tensor residual {residual:.3f}, above {residual_warn:g}"),
+        (shell > _STRONG_S_MM2, f"tensor from b={shell:.0f}, above {_STRONG_S_MM2:g} s/mm^2, where it fits less well"),
         (alone, "no T1w: registered to the template directly, which is less exact"),
     ]
     return [reason for holds, reason in checks if holds]

@@ -72,7 +72,7 @@ def directions(count: int) -> NDArray:
         both = np.concatenate([vectors, -vectors])
         apart = vectors[:, None] - both[None]
         distance = np.maximum(np.linalg.norm(apart, axis=-1, keepdims=True), 0.1)
-        vectors = vectors + 0.1 / count * (apart / distance**3).sum(axis=1)
+        vectors = vectors + 0.1 / max(count, 1) * (apart / distance**3).sum(axis=1)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -10,11 +10,12 @@ from neuromoe.core.gradients import Gradients, read_gradients, stored_affine, wr
 from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.quality import read_quality
 from neuromoe.core.transforms import Affine
-from neuromoe.dwi._checks import Limits, judge, neighbor_correlation, outlier_slices
+from neuromoe.dwi._checks import Limits, judge, neighbor_correlation
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._mask import brain_mask
 from neuromoe.dwi._normalization import overlap
-from neuromoe.dwi._series import Run, Series, read_runs
+from neuromoe.dwi._outliers import replace_lost, where_lost
+from neuromoe.dwi._series import Run, Series, of_one_phase, read_runs
 from neuromoe.dwi._tensor import fit_tensor, tensor_maps
 from neuromoe.dwi.correct import correct
 
@@ -137,27 +138,83 @@ def test_an_image_without_signal_is_refused(tmp_path):
         read_runs(*run.values())
 
 
-def test_an_opposed_phase_encoding_is_reported(corrected, scanned, tmp_path, head, rng):
-    grid, gradients = axial_grid(head, 8.0, (24, 28, 21)), table(7)
-    still = np.tile(np.eye(4), (8, 1, 1))
-    run = write_run(tmp_path, "raw", acquire(head, grid, gradients, still, rng, 0.02), grid.affine, gradients)
-    sidecars = [tmp_path / "a.json", tmp_path / "b.json"]
-    for path, value in zip(sidecars, ("j", "j-"), strict=True):
-        path.write_text(json.dumps({"PhaseEncodingDirection": value}))
+def small_run(head, folder, name, rng, **table_kwargs) -> dict:
+    grid = axial_grid(head, 8.0, (24, 28, 21))
+    gradients = table(**table_kwargs)
+    still = np.tile(np.eye(4), (len(gradients), 1, 1))
+    return write_run(folder, name, acquire(head, grid, gradients, still, rng, 0.02), grid.affine, gradients)
+
+
+@pytest.mark.parametrize("reverse", [{"count": 7}, {"count": 0, "b0s": 2}])
+def test_only_one_phase_encoding_is_used_and_the_other_reported(tmp_path, head, rng, reverse):
+    one = small_run(head, tmp_path, "sub-1_dir-AP_dwi", rng, count=8)
+    other = small_run(head, tmp_path, "sub-1_dir-PA_dwi", rng, **reverse)
+    (tmp_path / "sub-1_dir-AP_dwi.json").write_text(json.dumps({"PhaseEncodingDirection": "j-"}))
+    (tmp_path / "sub-1_dir-PA_dwi.json").write_text(json.dumps({"PhaseEncodingDirection": "j"}))
     out = outputs(tmp_path / "out")
-    correct(**run, **out, sidecars=sidecars, denoise=False)
-    assert any("phase encoding j, j-" in reason for reason in read_quality(out["quality"])["reasons"])
+    correct(
+        **{key: other[key] + one[key] for key in one}, **out, sidecars=sorted(tmp_path.glob("*.json")), denoise=False
+    )
+    record = read_quality(out["quality"])
+    assert record["numbers"]["directions"] == 8
+    assert any("phase encoding j are not used with those of j-" in reason for reason in record["reasons"])
 
 
-def test_slices_that_lost_signal_are_counted(scanned):
-    mask = scanned.brain
-    arguments = {"reach_rad": 1.2, "noise": 0.2}
-    spoilt = scanned.still.copy()
-    spoilt[:, :, 18, 4] *= 0.6
-    spoilt[:, :, 25, 9] *= 0.5
-    before = outlier_slices(scanned.still, scanned.gradients, mask, **arguments)
-    assert before == 0
-    assert outlier_slices(spoilt, scanned.gradients, mask, **arguments) == 2
+def test_runs_that_do_not_differ_in_phase_are_all_used(scanned):
+    run = Run(Image(scanned.still, scanned.grid.affine), scanned.gradients)
+    assert of_one_phase([run, run], ["j", None]) == ([0, 1], [])
+
+
+def test_a_run_of_two_unweighted_volumes_is_joined(tmp_path, head, rng):
+    one, other = (
+        small_run(head, tmp_path, name, rng, **k) for name, k in (("a", {"count": 7}), ("b", {"count": 0, "b0s": 2}))
+    )
+    out = outputs(tmp_path / "out")
+    correct(**{key: one[key] + other[key] for key in one}, **out)
+    assert read_quality(out["quality"])["numbers"]["volumes"] == 10
+
+
+@pytest.fixture(scope="module")
+def spoilt(scanned) -> np.ndarray:
+    """The moving series with two slices of lost signal."""
+    data = scanned.moved.copy()
+    data[:, :, 18, 4] *= 0.6
+    data[:, :, 25, 9] *= 0.4
+    return data
+
+
+def mended(data: np.ndarray, scanned: Scan):
+    settings = {"reach_rad": 1.2, "noise": 0.2}
+    return replace_lost(data, scanned.grid.affine, scanned.gradients, scanned.motion, scanned.brain, **settings)
+
+
+def test_slices_that_lost_signal_are_found_and_no_others(spoilt, scanned):
+    _, none = mended(scanned.moved, scanned)
+    _, lost = mended(spoilt, scanned)
+    assert not none.any()
+    assert sorted(map(tuple, np.argwhere(lost))) == [(18, 4), (25, 9)]
+
+
+def test_a_replaced_slice_is_nearer_to_what_was_lost(spoilt, scanned):
+    found, _ = mended(spoilt, scanned)
+    for z, volume in ((18, 4), (25, 9)):
+        inside = scanned.brain[:, :, z]
+        errors = [np.abs(d[:, :, z, volume] - scanned.moved[:, :, z, volume])[inside].mean() for d in (found, spoilt)]
+        assert errors[0] < 0.4 * errors[1]
+    untouched = np.ones(spoilt.shape[3], bool)
+    untouched[[4, 9]] = False
+    assert np.array_equal(found[..., untouched], spoilt[..., untouched])
+
+
+def test_where_a_slice_was_lost_follows_the_head(scanned):
+    lost = np.zeros((scanned.grid.shape[2], len(scanned.gradients)), bool)
+    lost[18, 4] = True
+    shifted = scanned.motion.copy()
+    shifted[4] = np.eye(4)
+    shifted[4, 2, 3] = 2 * scanned.grid.voxel_mm[2]
+    found = where_lost(lost, scanned.grid.shape, scanned.grid.affine, shifted)
+    assert found[..., 4].all(axis=(0, 1)).nonzero()[0].tolist() == [16]
+    assert not np.delete(found, 4, axis=3).any()
 
 
 def test_neighbouring_correlation_falls_with_noise(scanned, rng):
@@ -181,6 +238,8 @@ def test_an_implausible_mask_fails():
     limits = Limits(2, 0.7, 10, 600, 2200)
     assert judge(numbers, limits)[0] == "fail"
     assert judge(numbers | {"mask_volume_ml": 1300.0}, limits) == ("pass", [])
+    no_brain = numbers | {"mask_volume_ml": 1300.0, "fiber_coherence_best": 0.06}
+    assert judge(no_brain, Limits(2, 0.7, 10, 600, 2200, 0.25))[0] == "fail"
     assert judge(numbers | {"mask_volume_ml": 1300.0, "ndc": float("nan")}, limits)[0] == "warn"
 
 

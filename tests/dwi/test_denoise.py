@@ -53,3 +53,13 @@ def test_a_single_slice_is_denoised_in_its_plane(rng):
     noisy = (100 + rng.normal(0, 3, (12, 12, 1, 8))).astype(np.float32)
     cleaned, _ = denoise(noisy, np.ones((12, 12, 1), bool))
     assert np.isfinite(cleaned).all() and cleaned.std() < noisy.std()
+
+
+def test_every_second_centre_removes_nearly_as_much_noise(made):
+    clean, noisy = made
+    everywhere = np.ones(noisy.shape[:3], bool)
+    (all_centres, all_sigma), (half, half_sigma) = (denoise(noisy, everywhere, stride=s) for s in (1, 2))
+    errors = [np.sqrt(((series - clean) ** 2).mean()) for series in (noisy, all_centres, half)]
+    assert errors[1] < errors[2] < 1.1 * errors[1] < 0.7 * errors[0]
+    assert (half_sigma > 0).all()
+    assert np.median(half_sigma) == pytest.approx(np.median(all_sigma), rel=0.02)
