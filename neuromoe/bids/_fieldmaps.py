@@ -58,16 +58,22 @@ def find_fieldmaps(
     issues : list of Issue
         A note for each that is not used, and for diffusion runs that oppose each other without a use of it.
     """
-    used = [row.image for row in rows if row.used and row.image.modality in ("dwi", "func")]
-    told = {image.path: read_metadata(bids_dir, image)[0] for image in used}
-    found = []
-    sessions = sorted({(row.image.participant_id, row.image.session_id) for row in rows if row.used})
-    for participant, session in sessions:
+    sessions: dict[tuple[str, str], list[Found]] = {}
+    for row in rows:
+        if row.used:
+            images = sessions.setdefault((row.image.participant_id, row.image.session_id), [])
+            images += [row.image] if row.image.modality in ("dwi", "func") else []
+    found: list[Fieldmap] = []
+    opposed: list[Issue] = []
+    for (participant, session), images in sorted(sessions.items()):
         folder = bids_dir.joinpath(participant, *([session] if session != "n/a" else []), "fmap")
-        images = [_read(bids_dir, image) for image in scan_folder(bids_dir, folder, "fmap", SUFFIXES)]
-        own = [image for image in used if (image.participant_id, image.session_id) == (participant, session)]
-        found += _decide([_aimed(image, own, told) for image in images], told, unused)
-    return found, [*_notes(found), *_opposed_runs(used, told, unused.get("dwi", ""))]
+        beside = list(scan_folder(bids_dir, folder, "fmap", SUFFIXES))
+        # Sidecars are read again only where they matter here: a large dataset has many.
+        if beside or sum(image.modality == "dwi" for image in images) > 1:
+            told = {image.path: read_metadata(bids_dir, image)[0] for image in images}
+            found += _decide([_aimed(_read(bids_dir, image), images, told) for image in beside], told, unused)
+            opposed += _opposed_runs(images, told, unused.get("dwi", ""))
+    return found, [*_notes(found), *opposed]
 
 
 def _read(bids_dir: Path, image: Found) -> Fieldmap:
@@ -191,18 +197,16 @@ def _not_opposed(
 
 
 def _opposed_runs(images: Sequence[Found], told: Mapping[str, Mapping[str, Any]], unused: str) -> Iterator[Issue]:
-    """Note diffusion runs of one session whose opposed phase encoding could correct their distortion, and does not."""
-    sessions: dict[tuple[str, str], dict[str, str]] = {}
+    """Note diffusion runs of a session whose opposed phase encoding could correct their distortion, and does not."""
+    directions: dict[str, str] = {}
     for image in images:
         if image.modality == "dwi" and unused:
-            direction = str(told[image.path].get("PhaseEncodingDirection", ""))
-            sessions.setdefault((image.participant_id, image.session_id), {}).setdefault(direction, image.path)
-    for directions in sessions.values():
-        for direction in sorted(directions):
-            if direction and f"{direction}-" in directions:
-                message = f"runs of phase encoding {direction} and {direction}- are joined uncorrected: {unused}"
-                fix = "install FSL, or leave it so: distortion stays in the maps"
-                yield note("DWI_OPPOSED", message, directions[direction], fix)
+            directions.setdefault(str(told[image.path].get("PhaseEncodingDirection", "")), image.path)
+    for direction in sorted(directions):
+        if direction and f"{direction}-" in directions:
+            message = f"runs of phase encoding {direction} and {direction}- are not corrected by each other: {unused}"
+            fix = "install FSL, or leave it so: distortion stays in the maps"
+            yield note("DWI_OPPOSED", message, directions[direction], fix)
 
 
 def _notes(fieldmaps: Sequence[Fieldmap]) -> Iterator[Issue]:

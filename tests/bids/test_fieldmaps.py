@@ -158,7 +158,7 @@ def test_opposed_diffusion_runs_without_fsl_are_noted(tmp_path):
     issues = read_table(bids.parent / "index" / "issues.tsv")
     (found,) = [issue for issue in issues if issue["code"] == "DWI_OPPOSED"]
     assert found["severity"] == "note"
-    assert found["message"].endswith("j and j- are joined uncorrected: FSL's topup is not installed")
+    assert found["message"].endswith("j and j- are not corrected by each other: FSL's topup is not installed")
     fieldmaps(bids)
     assert "DWI_OPPOSED" not in (bids.parent / "index" / "issues.tsv").read_text()
 
