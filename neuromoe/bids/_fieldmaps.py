@@ -16,11 +16,15 @@ SUFFIXES = ("epi", *PHASE, *MAGNITUDE, "fieldmap")
 
 @dataclass(frozen=True)
 class Fieldmap:
-    """An image of a session's folder `fmap`, what its sidecar says, and the images it is for."""
+    """An image of a session's folder `fmap`, what its sidecar says, and the images it is for.
+
+    `silent` are those images that do not say how they were read out, which no fieldmap can serve.
+    """
 
     row: Row
     metadata: Mapping[str, Any]
     targets: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
     @property
     def image(self) -> Found:
@@ -90,12 +94,18 @@ def _aimed(fieldmap: Fieldmap, images: Sequence[Found], told: Mapping[str, Mappi
     """Find the images that a fieldmap is for, by either of BIDS's two ways."""
     named = [_relative(uri, fieldmap.image) for uri in _listed(fieldmap.metadata.get("IntendedFor"))]
     groups = set(_listed(fieldmap.metadata.get("B0FieldIdentifier")))
-    targets = [
+    meant = [
         image.path
         for image in images
         if image.path in named or groups & set(_listed(told[image.path].get("B0FieldSource")))
     ]
-    return replace(fieldmap, targets=tuple(targets))
+    targets = tuple(path for path in meant if _says_readout(told[path]))
+    return replace(fieldmap, targets=targets, silent=tuple(path for path in meant if path not in targets))
+
+
+def _says_readout(told: Mapping[str, Any]) -> bool:
+    times = told.get("TotalReadoutTime"), told.get("EffectiveEchoSpacing")
+    return bool(told.get("PhaseEncodingDirection")) and any(times)
 
 
 def _listed(value: Any) -> list[str]:
@@ -157,7 +167,8 @@ def _judge(
     if not (fieldmap.metadata.get("IntendedFor") or fieldmap.metadata.get("B0FieldIdentifier")):
         return fieldmap.left_out("names no image: neither IntendedFor nor B0FieldIdentifier")
     if not fieldmap.targets:
-        return fieldmap.left_out("for no image that is used")
+        silent = "its images do not say how they were read out (PhaseEncodingDirection, TotalReadoutTime)"
+        return fieldmap.left_out(silent if fieldmap.silent else "for no image that is used")
     if suffix in PHASE and all(target.split("/")[-2] == "dwi" for target in fieldmap.targets):
         return fieldmap.left_out("phase fieldmaps of diffusion are not used, opposed images are")
     lacks = _lacks(fieldmap, all_of_session, [told[target] for target in fieldmap.targets])
@@ -187,7 +198,7 @@ def _not_opposed(
 ) -> str | None:
     """Say why topup cannot use an image: with its targets, or another image for them, it must make an opposed pair."""
     own = str(fieldmap.metadata.get("PhaseEncodingDirection", ""))
-    if not own or not {"TotalReadoutTime", "EffectiveEchoSpacing"} & set(fieldmap.metadata):
+    if not _says_readout(fieldmap.metadata):
         return "no PhaseEncodingDirection and readout time"
     beside = [one.metadata for one in all_of_session if set(one.targets) & set(fieldmap.targets)]
     directions = {str(told.get("PhaseEncodingDirection")) for told in [*targets, *beside]}

@@ -88,6 +88,8 @@ class Job:
         program = next((name for name in programs if shutil.which(name)), None)
         if program is None:
             raise missing_program(programs[0])
+        # Nipype makes a folder for its settings, by default at home, which may not be writable.
+        os.environ.setdefault("NIPYPE_CONFIG_DIR", str(self.folder))
         from nipype.interfaces import fsl
 
         fsl.FSLCommand.set_default_output_type("NIFTI_GZ")

@@ -109,7 +109,13 @@ def _by_pair(
     reference: Image, encoding: PhaseEncoding, fieldmaps: Sequence[Path], sidecars: Sequence[Path] | None
 ) -> Image:
     images = read_encoded(fieldmaps, sidecars)
-    alike = [(image, own) for image, own in images if (own.axis, own.sign) == (encoding.axis, encoding.sign)]
+    # First the one that is distorted as the run: it lies best on it.
+    images = sorted(images, key=lambda one: (one[1].axis, one[1].sign) != (encoding.axis, encoding.sign))
+    pairs = [(one, other) for one in images for other in images if one[1].opposes(other[1])]
+    if pairs:
+        # A pair of one contrast is better than the run with an image of another.
+        (first, own), (other, its_own) = pairs[0]
+        return field_from_pair(first, other, own, its_own, target=reference)
     opposed = [(image, own) for image, own in images if own.opposes(encoding)]
     if not opposed:
         raise InputError(
@@ -117,12 +123,7 @@ def _by_pair(
             found=f"{len(images)} images, none of which does", where=fieldmaps[0],
             fix="correct PhaseEncodingDirection or IntendedFor, or set func.correct.fieldmap_backend: none",
         )  # fmt: skip
-    other, its_encoding = opposed[0]
-    if not alike:
-        return field_from_pair(reference, other, encoding, its_encoding)
-    first, own = alike[0]
-    # A pair of one contrast is better than the run with an image of another.
-    return field_from_pair(first, other, own, its_encoding, target=reference)
+    return field_from_pair(reference, opposed[0][0], encoding, opposed[0][1])
 
 
 def _by_phase(reference: Image, by_suffix: dict[str, Path], sidecars: Sequence[Path] | None) -> Image:

@@ -163,6 +163,19 @@ def test_opposed_diffusion_runs_without_fsl_are_noted(tmp_path):
     assert "DWI_OPPOSED" not in (bids.parent / "index" / "issues.tsv").read_text()
 
 
+def test_an_image_that_does_not_say_how_it_was_read_out_is_served_by_no_fieldmap(bids):
+    add_image(bids, "sub-001_task-rest", "func", PhaseEncodingDirection="j-")
+    for name, told in (("dir-AP_epi", AP), ("dir-PA_epi", PA)):
+        add_fieldmap(bids, name, **told, IntendedFor=[BOLD, DWI])
+    rows, _ = fieldmaps(bids)
+    assert used(rows) == {"dir-AP_epi", "dir-PA_epi"}
+    assert rows["dir-AP_epi"]["intended_for"] == f"sub-001/{DWI}"
+    for name, told in (("dir-AP_epi", AP), ("dir-PA_epi", PA)):
+        add_fieldmap(bids, name, **told, IntendedFor=BOLD)
+    rows, _ = fieldmaps(bids)
+    assert rows["dir-AP_epi"]["reason"].startswith("its images do not say how they were read out")
+
+
 def test_a_note_stops_nobody_who_is_strict(bids):
     add_fieldmap(bids, "dir-PA_epi", **PA)
     fieldmaps(bids, strict=True)

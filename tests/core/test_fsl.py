@@ -1,4 +1,6 @@
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -513,6 +515,23 @@ def test_a_program_that_fails_says_why_and_leaves_nothing(programs, head, tmp_pa
         fsl.flirt(head, head)
     assert Path.cwd() == before
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_nothing_is_written_at_home(programs, tmp_path):
+    """A fresh process, since nipype looks for its settings when it is first loaded."""
+    programs.add("flirt", {"flirted.nii.gz": np.zeros(SHAPE)}, {"linear.mat": MATRIX})
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import numpy as np; from neuromoe.core.images import Image; from neuromoe.core.fsl import flirt; "
+        f"image = Image(np.ones({SHAPE}, np.float32), np.diag([2.0, 2, 2, 1])); print(flirt(image, image).matrix[0, 3])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NIPYPE_CONFIG_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"HOME": str(home)}, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "4.0", done.stderr
+    assert list(home.iterdir()) == []
 
 
 def test_an_answer_on_another_grid_is_refused(programs, head):

@@ -13,7 +13,7 @@ from neuromoe.core.fsl import PhaseEncoding
 from neuromoe.core.geometry import resample
 from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.transforms import Affine, read_affines, read_transform
-from neuromoe.func._fieldmap import apply_field, inverted
+from neuromoe.func._fieldmap import apply_field, inverted, undistort
 from neuromoe.func._registration import place_in_t1w
 
 from .conftest import Person
@@ -165,3 +165,30 @@ def test_a_run_that_does_not_say_how_it_was_read_out_is_refused(programs, person
     path, sidecar = write_fieldmap(tmp_path, "dir-PA_epi", still, **PA)
     with pytest.raises(InputError, match="TotalReadoutTime"):
         run_with_fieldmap(person, tmp_path, {}, fieldmaps=[path], fieldmap_sidecars=[sidecar])
+
+
+@pytest.mark.parametrize(
+    ("pair", "programs_run", "rows"),
+    [
+        ((AP, PA), ["topup", "flirt"], "0 -1 0 0.050000\n0 1 0 0.050000\n"),
+        ((PA,), ["topup"], "0 -1 0 0.050000\n0 1 0 0.050000\n"),
+        # A pair along another axis gives the same field. The file's x runs to the left.
+        (
+            (PA | {"PhaseEncodingDirection": "i"}, PA | {"PhaseEncodingDirection": "i-"}),
+            ["topup", "flirt"],
+            "1 0 0 0.050000\n-1 0 0 0.050000\n",
+        ),
+    ],
+)
+def test_topup_gets_the_best_pair_there_is(programs, person: Person, tmp_path, pair, programs_run, rows):
+    still = load_image(person.bold, ndim=4).volume(0)
+    answer = as_stored(still.data, still.affine)
+    programs.add("topup", *topup_answers(2, answer, as_stored(bump_hz(still, 1.0).data, still.affine)))
+    nothing = "1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"
+    programs.add("flirt", {"on_image.nii.gz": answer}, {"on_image.mat": nothing})
+    written = [write_fieldmap(tmp_path, f"run-{number}_epi", still, **told) for number, told in enumerate(pair)]
+    sidecar = tmp_path / "sub-1_task-rest_bold.json"
+    sidecar.write_text(json.dumps(AP))
+    undistort(still, person.bold, [sidecar], [path for path, _ in written], [text for _, text in written])
+    assert programs.calls() == programs_run
+    assert programs.file("topup", "opposed.txt").read_text() == rows
