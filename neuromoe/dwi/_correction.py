@@ -118,7 +118,7 @@ def _mended(series: Series, joined: NDArray, motion: NDArray, settings: Settings
         return lost, series
     whole = joined.copy()
     whole[..., usable] = replaced
-    return lost, series.with_volumes(whole, lost.any(axis=0))
+    return lost, series.with_volumes(whole, np.asarray(lost.any(axis=0)))
 
 
 def _orientation(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArray, check: str) -> Orientation | None:

@@ -43,13 +43,13 @@ def denoise(series: NDArray, mask: NDArray, *, radius: int = 2, stride: int = 1)
     offsets = np.indices(tuple(2 * reach + 1)).reshape(3, -1).T - reach
     inside = _centers(mask, reach, min(stride, radius))
     shape = mask.shape
-    stride = np.array([shape[1] * shape[2], shape[2], 1])
+    apart = np.array([shape[1] * shape[2], shape[2], 1])
     flat = series.reshape(-1, series.shape[3])
     total = np.zeros(flat.shape, np.float32)
     weight, variance = np.zeros(len(flat)), np.zeros(len(flat))
-    centers = np.argwhere(inside) @ stride
+    centers = np.argwhere(inside) @ apart
     for first in range(0, len(centers), _PATCHES_AT_ONCE):
-        places_NP = centers[first : first + _PATCHES_AT_ONCE, None] + offsets @ stride
+        places_NP = centers[first : first + _PATCHES_AT_ONCE, None] + offsets @ apart
         estimate_NPV, theta_N, variance_N = _patches(flat[places_NP])
         # Within one offset no place comes twice, so that plain indexing adds up rightly.
         for column in range(len(offsets)):

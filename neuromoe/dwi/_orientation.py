@@ -53,7 +53,7 @@ def check_orientation(directions: NDArray, fa: NDArray, affine: NDArray) -> Orie
 
     References
     ----------
-    Schilling KG et al. 2019, doi:10.1016/j.mri.2019.01.012; Jeurissen B et al. 2014,
+    Schilling KG et al. 2019, doi:10.1016/j.mri.2019.01.018; Jeurissen B et al. 2014,
     doi:10.1016/j.media.2014.05.012.
     """
     names, matrices = _readings(affine)

@@ -141,11 +141,16 @@ class Series:
         array (X, Y, Z, V), float32
             Never negative.
         """
-        volumes = [_padded(run.image.volume(index)) for run in self.runs for index in range(run.image.data.shape[3])]
-        moved = [
-            resample(volume, self.grid, [Affine(m)], order=order) for volume, m in zip(volumes, motion, strict=True)
-        ]
-        return np.maximum(np.stack(moved, axis=-1), 0)
+        from scipy.ndimage import affine_transform
+
+        volumes = (_padded(run.image.volume(index)) for run in self.runs for index in range(run.image.data.shape[3]))
+        moved = np.empty((*self.grid.shape, len(motion)), np.float32)
+        for index, (volume, matrix) in enumerate(zip(volumes, motion, strict=True)):
+            voxels = np.linalg.inv(volume.affine) @ matrix @ self.grid.affine
+            moved[..., index] = affine_transform(
+                volume.data, voxels[:3, :3], voxels[:3, 3], self.grid.shape, np.float32, order=order, cval=0
+            )
+        return np.maximum(moved, 0)
 
     def covered(self, motion: NDArray) -> NDArray:
         """Tell which voxels of the grid lie inside the field of view of every volume, bool (X, Y, Z)."""

@@ -128,7 +128,8 @@ def correct(
     images = read_encoded(fieldmaps or [], fieldmap_sidecars) if fieldmap_backend == "fsl" else []
     backends = {"by_eddy": motion_backend == "fsl", "with_field": fieldmap_backend == "fsl"}
     plan = plan_eddy(Series(runs), dwi, sidecars, images, **backends)
-    undistorted, reasons = plan is not None and plan.with_topup, []
+    undistorted = plan is not None and plan.with_topup
+    reasons: list[str] = []
     if not undistorted:
         kept, reasons = of_one_phase(runs, [_phase(path, sidecars) for path in dwi])
         runs = [runs[index] for index in kept]
