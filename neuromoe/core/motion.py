@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SMOOTHING_MM = (10.0, 5.0)
 MAX_POINTS = (6_000, 25_000)
+# Slices with signal, over the brightest; how many are neighbours; and the logarithm of brightness that is a fault.
+_SEEN, _NEIGHBOURS, _FAULT = 0.2, 5, 0.06
 
 
 def estimate_motion(
@@ -80,6 +82,7 @@ def estimate_motion(
     if reference is not None:
         target = np.asarray(reference, dtype=np.float32)
         return _one_pass(series, affine, target, keep, factor, motion, coarse + fine, robust)
+    series = mend_slices(series)
     target = _typical_volume(series)
     for number in range(passes):
         plan, last = (coarse if number == 0 else []) + fine, number == passes - 1
@@ -87,6 +90,43 @@ def estimate_motion(
         if not last:
             target = mean_of_aligned(series, affine, motion)
     return motion
+
+
+def mend_slices(series: NDArray, axis: int = 2) -> NDArray[np.float32]:
+    """Give slices that are brighter or darker than their neighbours in one volume the neighbours' brightness.
+
+    A slice's brightness is taken relative to the run's median. Motion changes it in many slices in a row, a spike
+    or a fault of excitation in single ones, which the median of five slices leaves out.
+
+    Parameters
+    ----------
+    series : array (X, Y, Z, V)
+        Volumes on one grid.
+    axis : int, default=2
+        The slices' axis.
+
+    Returns
+    -------
+    array (X, Y, Z, V)
+        The series itself where there is nothing to mend.
+    """
+    from scipy.ndimage import median_filter
+
+    means = series.mean(axis=tuple(other for other in range(3) if other != axis), dtype=np.float64)
+    usual = np.median(means, axis=1, keepdims=True)
+    seen = usual[:, 0] > _SEEN * usual.max()
+    gain = np.ones_like(means)
+    if seen.sum() >= _NEIGHBOURS:
+        ratio = np.log(np.maximum(means[seen] / usual[seen], 1e-3))
+        apart = ratio - median_filter(ratio, (_NEIGHBOURS, 1), mode="nearest")
+        gain[seen] = np.exp(np.where(np.abs(apart) > _FAULT, apart, 0))
+    faulty = np.flatnonzero((gain != 1).any(axis=0))
+    if not len(faulty):
+        return series
+    mended = series.copy()
+    shape = [-1 if other == axis else 1 for other in range(3)]
+    mended[..., faulty] /= gain[:, faulty].reshape(*shape, len(faulty))
+    return mended
 
 
 def mean_of_aligned(series: NDArray, affine: NDArray, motion: NDArray) -> NDArray[np.float32]:
