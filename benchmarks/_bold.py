@@ -2,7 +2,7 @@
 
 A phantom's run is spoilt in one way per variant. Error: mean distance of brain points from where the truth puts them,
 over all volumes, each seen from the first. Framewise displacement is Power's, of either motion, against that of the
-truth. tSNR: median in the brain, volumes brought to the reference by the same spline, for each method by its own motion.
+truth. tSNR: median in the brain, volumes brought to the reference by the same spline, by each method's own motion.
 """
 
 import statistics
