@@ -11,6 +11,8 @@ from neuromoe.core.images import Image
 _SCALES_MM = ((8.0, 4.0), (5.0, 2.0), (2.5, 1.0))
 _ARC_MM = np.array([1.0, 1, 1, 50, 50, 50])
 _LEAST_STEP_MM = 0.02
+# One pair of volumes, as where a single b=0 volume comes first, is no evidence that the head was still.
+_LEAST_OFFSETS = 3
 
 
 def bridge(
@@ -63,7 +65,7 @@ def bridge(
     steps = [np.linalg.inv(found[place[a]]) @ found[place[b]] for a, b in beside if a in place and b in place]
     both_ways = [pair for a, b in beside for pair in ((a, b), (b, a))]
     offsets = [np.linalg.inv(found[place[w]]) @ motion[u] for w, u in both_ways if w in place and u in unweighted]
-    if not offsets or not steps:
+    if len(offsets) < _LEAST_OFFSETS or not steps:
         return by_contrast
     variance = (_parameters(steps, center) ** 2).mean(axis=0) + _LEAST_STEP_MM**2
     share = sd_mm**2 / (sd_mm**2 + variance / len(offsets))

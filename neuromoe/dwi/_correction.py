@@ -26,7 +26,7 @@ class Settings:
     interpolation_order: int = 3
     motion: MotionSettings = MotionSettings()
     denoise_stride: int = 2
-    outliers: str = "replace"
+    outliers: str = "censor"
     gradient_check: str = "warn"
 
 

@@ -115,11 +115,14 @@ def replace_lost(
 
 
 def where_lost(lost: NDArray, shape: tuple[int, ...], affine: NDArray, motion: NDArray, axis: int = 2) -> NDArray:
-    """Tell which voxels of the aligned volumes come from lost slices, bool (X, Y, Z, V)."""
+    """Tell which voxels of the aligned volumes come from lost slices, bool (X, Y, Z, V).
+
+    Nowhere more than a third of the volumes: the others must still determine the tensor.
+    """
     found = np.zeros((*shape, lost.shape[1]), bool)
     for volume in np.flatnonzero(lost.any(axis=0)):
         along = np.moveaxis(np.zeros(shape, np.float32), axis, 2)
         along[:, :, lost[:, volume]] = 1
         marked = np.moveaxis(along, 2, axis)[..., None]
         found[..., volume] = mean_of_aligned(marked, affine, motion[[volume]]) > 0.1
-    return found
+    return found & (found.sum(axis=3) <= lost.shape[1] // 3)[..., None]

@@ -36,7 +36,7 @@ def correct(
     motion_backend: str = "torch",
     fieldmap_backend: str = "none",
     denoise_stride: int = 2,
-    outliers: str = "replace",
+    outliers: str = "censor",
     gradient_check: str = "warn",
     coherence_fail: float = 0.25,
     seed: int = 0,
@@ -96,7 +96,7 @@ def correct(
         `fsl` corrects distortion by topup and eddy where images of opposed phase encoding are there.
     denoise_stride : int, default=2
         Distance of the denoising patches' centres, voxels.
-    outliers : str, default="replace"
+    outliers : str, default="censor"
         What is done to slices that lost their signal: `replace` by the prediction, `censor` (zero, which the
         tensor fit leaves out), or `keep`.
     gradient_check : str, default="warn"
