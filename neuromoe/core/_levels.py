@@ -100,7 +100,7 @@ def _range(image: Image, mask: Image) -> tuple[float, float]:
 def _points(mask: Image, image: Image, spacing_mm: float, rng: np.random.Generator) -> NDArray:
     # Jittered, because points that fall on voxels of the moving image favour that position. Only where the
     # image was seen: what lies beyond a cut field of view is no background.
-    inside = apply_affine(mask.affine, np.argwhere(mask.data > 0.5)) if mask.data.any() else mask.grid.world()
+    inside = apply_affine(mask.affine, np.argwhere(mask.data > 0.5)) if (mask.data > 0.5).any() else mask.grid.world()
     low, high = inside.min(axis=0) - _RIM_MM, inside.max(axis=0) + _RIM_MM
     axes = [np.arange(a, b + spacing_mm, spacing_mm) for a, b in zip(low, high, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -17,6 +17,7 @@ from neuromoe.core.images import Image
 # Turns radians and logarithms of scale into the millimetres that they move a point 60 mm from the centre.
 _ARM_MM = 60.0
 _SHIFTS_MM, _TURNS_RAD = 10.0, 0.2
+_ASIDE_MM = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,9 @@ class Coregistration:
         The score that every refined start ended at.
     overlap : float
         Share of the fixed points inside the moving field of view.
+    lost : float
+        How much of the score is lost, on the mean, 4 mm aside along each axis: images of one head fit at one place
+        alone, those of two heads almost as well beside it.
     """
 
     matrix: NDArray
@@ -42,6 +46,7 @@ class Coregistration:
     start: str
     scores: Mapping[str, float] = field(default_factory=dict)
     overlap: float = 1.0
+    lost: float = 1.0
 
 
 def coregister(
@@ -129,14 +134,14 @@ def rate(
     fixed_brain, moving_brain = _brains(fixed, fixed_mask, moving, moving_mask)
     finest = make_levels(moving, moving_brain, fixed, fixed_brain, SCALES_MM, seed)[-1]
     score, _, overlap = finest.score(matrix)
-    return Coregistration(matrix, score, start, {start: score}, overlap)
+    return Coregistration(matrix, score, start, {start: score}, overlap, _lost_aside(finest, matrix))
 
 
 def _brains(fixed: Image, fixed_mask: Image | None, moving: Image, moving_mask: Image | None) -> tuple[Image, Image]:
     inside = fixed_mask.data > 0.5 if fixed_mask is not None else fixed.data > fixed.data.mean()
     fixed_brain = Image(inside, fixed_mask.affine if fixed_mask is not None else fixed.affine)
     moving_brain = moving_mask if moving_mask is not None else moving.like(moving.data > moving.data.mean())
-    return thin(fixed_brain, 3.0), thin(moving_brain, 3.0)
+    return _thinned(fixed_brain), _thinned(moving_brain)
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ class _Search:
             parameters = self.climb(fine, starts[start], wider, 60)
         matrix = self.place(starts[start], parameters)
         score, _, overlap = fine.score(matrix)
-        return Coregistration(matrix, score, start, scores, overlap)
+        return Coregistration(matrix, score, start, scores, overlap, _lost_aside(fine, matrix))
 
     def place(self, start: NDArray, parameters: NDArray) -> NDArray:
         return start @ _matrix(parameters, self.center)
@@ -194,6 +199,12 @@ class _Search:
             if len(kept) < count and min(apart, default=np.inf) > 2.0:
                 kept[name] = moved
         return list(kept)
+
+
+def _lost_aside(level: Level, matrix: NDArray) -> float:
+    aside = [rigid_matrix([*(sign * _ASIDE_MM * axis), 0, 0, 0]) @ matrix for axis in np.eye(3) for sign in (-1, 1)]
+    level = level.held(matrix)
+    return float(level.score(matrix)[0] - np.mean([level.score(place)[0] for place in aside]))
 
 
 def _matrix(parameters: NDArray, center: NDArray) -> NDArray:
@@ -232,6 +243,12 @@ def _starts(shift_mm: NDArray, center: NDArray) -> dict[str, NDArray]:
                 label = f"{base}{'+' if sign > 0 else '-'}{('x', 'y', 'z', 'rx', 'ry', 'rz')[axis]}"
                 starts[label] = origin @ rigid_matrix(parameters, center)
     return starts
+
+
+def _thinned(mask: Image) -> Image:
+    """Shrink a mask to about 3 mm, unless it is so scattered that nothing would be left."""
+    shrunk = thin(mask, 3.0)
+    return shrunk if (shrunk.data > 0.5).any() else mask
 
 
 def _center_mm(mask: Image) -> NDArray:

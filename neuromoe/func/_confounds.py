@@ -78,7 +78,7 @@ def make_confounds(
         Framewise displacement that makes a volume an outlier; so does a standardised DVARS above 1.5.
     """
     parameters = motion_parameters(motion, center_mm)
-    displacement, (changed, standard) = framewise_displacement(parameters), dvars(brain)
+    displacement, (changed, standard, _) = framewise_displacement(parameters), dvars(brain)
     signals = {"global_signal": brain.mean(axis=0)} | _tissue_signals(noise, brain.shape[1])
     columns = {name: part for key, course in signals.items() for name, part in _expanded(key, course).items()}
     columns |= {

@@ -43,8 +43,8 @@ def rms_displacement(motion: NDArray, center_mm: NDArray) -> NDArray:
     return np.concatenate([[np.nan], np.sqrt(squares)])
 
 
-def dvars(series: NDArray) -> tuple[NDArray, NDArray]:
-    """Return DVARS and its standardised form, both (V,); the first is NaN.
+def dvars(series: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Return DVARS and its two standardised forms, each (V,); the first is NaN.
 
     Parameters
     ----------
@@ -57,6 +57,8 @@ def dvars(series: NDArray) -> tuple[NDArray, NDArray]:
         Root mean square over voxels of the change between volumes, in units of a median of 1000.
     std_dvars : array (V,)
         Divided by what an AR(1) process of each voxel's robust spread would show: 1 is usual.
+    voxel_std_dvars : array (V,)
+        The same, with each voxel divided by its own.
 
     References
     ----------
@@ -64,14 +66,19 @@ def dvars(series: NDArray) -> tuple[NDArray, NDArray]:
     """
     scaled = series[series.std(axis=1) > 1e-6].astype(np.float64)
     if not len(scaled):
-        return (np.full(series.shape[1], np.nan),) * 2
+        return (np.full(series.shape[1], np.nan),) * 3
     scaled *= 1000 / max(float(np.median(scaled)), 1e-6)
     low, high = np.percentile(scaled, [25, 75], axis=1, method="lower")
     robust_sd = (high - low) / 1.349
-    change = np.sqrt(np.square(np.diff(scaled, axis=1)).mean(axis=0))
-    expected = np.mean(robust_sd * np.sqrt(2 * np.clip(1 - _lag_one(scaled), 0, None)))
-    first = [np.nan]
-    return np.concatenate([first, change]), np.concatenate([first, change / max(expected, 1e-6)])
+    expected = robust_sd * np.sqrt(2 * np.clip(1 - _lag_one(scaled), 0, None))
+    scaled = np.diff(scaled, axis=1)
+    change = np.sqrt(np.square(scaled).mean(axis=0))
+    scaled = scaled[expected > 0] / expected[expected > 0, None]
+    by_voxel = np.sqrt(np.square(scaled).mean(axis=0)) if len(scaled) else np.full_like(change, np.nan)
+    plain, standard, voxels = (
+        np.concatenate([[np.nan], part]) for part in (change, change / max(float(expected.mean()), 1e-6), by_voxel)
+    )
+    return plain, standard, voxels
 
 
 def _lag_one(series: NDArray) -> NDArray:

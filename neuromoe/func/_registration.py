@@ -11,8 +11,11 @@ from neuromoe.core.greedy import greedy_deformable
 from neuromoe.core.images import Image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
+from neuromoe.func._mask import volume_ml
 
 _DEFORM_MM = 4.0
+# Wider than any brain from birth on: a doubtful mask still tells more than none.
+LEAST_BRAIN_ML, MOST_BRAIN_ML = 250.0, 2600.0
 # Brightness of the tissues in a T2*-weighted image, relative to grey matter.
 _WHITE, _FLUID = 0.8, 1.4
 
@@ -29,17 +32,25 @@ class Placement:
         The target's brain on the BOLD grid, 0 to 1.
     found : Coregistration
         The linear part with its score and start.
+    problems : tuple of str
+        What is wrong with the target.
     """
 
     chain: Chain
     brain: NDArray
     found: Coregistration
+    problems: tuple[str, ...] = ()
 
 
 def place_in_t1w(
     boldref: Image, mask: NDArray, t1w: Image, t1w_mask: Image | None, *, seed: int, white: Image | None = None
 ) -> Placement:
-    """Register the BOLD reference rigidly to the T1w of the same person; with its white matter, by FSL's epi_reg."""
+    """Register the BOLD reference rigidly to the T1w of the same person; with its white matter, by FSL's epi_reg.
+
+    An impossible brain mask of the T1w is not used.
+    """
+    problems = () if t1w_mask is None else mask_problems(t1w_mask)
+    t1w_mask = None if problems else t1w_mask
     brain = boldref.like(mask)
     if white is not None and t1w_mask is not None:
         from neuromoe.core.fsl import epi_reg
@@ -50,8 +61,21 @@ def place_in_t1w(
         found = coregister(boldref, t1w, moving_mask=brain, fixed_mask=t1w_mask, dof=6, seed=seed)
     forward = Affine(found.matrix)
     if t1w_mask is None:
-        return Placement((forward,), mask.astype(np.float32), found)
+        return Placement((forward,), mask.astype(np.float32), found, problems)
     return Placement((forward,), _brain_share(t1w_mask, boldref, (forward.inverse(),)), found)
+
+
+def mask_problems(mask: Image) -> tuple[str, ...]:
+    """Say why the T1w's brain mask cannot be one: no brain is as small, as large or in as many pieces."""
+    from scipy.ndimage import label
+
+    inside = mask.data > 0.5
+    volume = volume_ml(inside, mask.affine)
+    if not LEAST_BRAIN_ML <= volume <= MOST_BRAIN_ML:
+        return (f"the T1w's brain mask has {volume:.0f} ml and is not used",)
+    pieces, _ = label(inside)
+    share = np.bincount(pieces.ravel())[1:].max() / inside.sum()
+    return (f"the T1w's brain mask is in pieces ({100 * share:.0f} % in one) and is not used",) if share < 0.9 else ()
 
 
 def place_in_template(boldref: Image, mask: NDArray, template: Template, *, seed: int) -> Placement:

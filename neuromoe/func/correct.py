@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.motion import estimate_motion, mean_of_aligned
 from neuromoe.core.provenance import write_sidecar
-from neuromoe.core.quality import worst, write_quality
+from neuromoe.core.quality import write_quality
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import write_affines, write_transform
 
@@ -39,6 +39,8 @@ def correct(
     slice_timing: bool = True,
     motion_passes: int = 2,
     fd_threshold_mm: float = 0.5,
+    coregistration_warn: float = 0.026,
+    coregistration_fail: float = 0.008,
     motion_backend: str = "torch",
     slice_timing_backend: str = "scipy",
     fieldmap_backend: str = "none",
@@ -87,6 +89,9 @@ def correct(
         Passes of the motion estimate.
     fd_threshold_mm : float, default=0.5
         Framewise displacement above which a volume counts as moved, mm.
+    coregistration_warn, coregistration_fail : float, default=0.026, 0.008
+        What the coregistration score (share of information) must lose 4 mm aside: below the first it warns, below
+        the second it fails.
     motion_backend : str, default="torch"
         What estimates the motion: `torch`, our own, or `fsl`, MCFLIRT.
     slice_timing_backend : str, default="scipy"
@@ -124,7 +129,8 @@ def correct(
     write_affines(motion, clean.motion)
     write_transform(transform, (*place.chain, fixed.way) if fixed else place.chain)
     write_sidecar(transform, **record, **_description(place, direct=t1w is None))
-    _judge(quality, clean, brain, place, direct=t1w is None, fd_threshold_mm=fd_threshold_mm)
+    limits = {"lost_warn": coregistration_warn, "lost_fail": coregistration_fail, "direct": t1w is None}
+    _judge(quality, clean, brain, place, fd_threshold_mm=fd_threshold_mm, **limits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +141,7 @@ class _Clean:
     motion: NDArray
     reference: Image
     bright: NDArray
+    unsteady: int
 
 
 def _clean(series: "Series", slice_timing: bool, passes: int, motion_by: str, timing_by: str) -> _Clean:
@@ -153,8 +160,18 @@ def _clean(series: "Series", slice_timing: bool, passes: int, motion_by: str, ti
         moment_s = middle_s(times)
         by = slicetimer if timing_by == "fsl" else _own_slice_timing
         image = image.like(by(image, times, axis=series.slice_axis, repetition_time_s=repetition_time_s))
-    reference = image.like(mean_of_aligned(image.data, image.affine, motion))
-    return _Clean(series, image, moment_s, motion, reference, epi_mask(reference))
+    unsteady = _unsteady(series.image)
+    steady = slice(unsteady, None)
+    reference = image.like(mean_of_aligned(image.data[..., steady], image.affine, motion[steady]))
+    return _Clean(series, image, moment_s, motion, reference, epi_mask(reference), unsteady)
+
+
+def _unsteady(image: Image) -> int:
+    """Count the volumes before the steady state, by the mean of what is bright."""
+    from neuromoe.func._framewise import unsteady_volumes
+
+    first = image.data[..., :50:5].mean(axis=3)
+    return unsteady_volumes(image.data[first > first.mean()].mean(axis=0))
 
 
 def _undistort(
@@ -241,40 +258,22 @@ def _description(place: "Placement", *, direct: bool) -> dict[str, Any]:
 
 
 def _judge(
-    quality: Path, clean: _Clean, brain: NDArray, place: "Placement", *, direct: bool, fd_threshold_mm: float
+    quality: Path, clean: _Clean, brain: NDArray, place: "Placement", *, fd_threshold_mm: float, **limits: Any
 ) -> None:
-    from neuromoe.func._mask import dice, volume_ml, volume_verdict
+    from neuromoe.func import _quality
+    from neuromoe.func._sampling import aligned
     from neuromoe.func._series import short_reason
 
-    affine = clean.reference.affine
-    numbers = _motion_numbers(clean, brain, fd_threshold_mm) | {
-        "mask_ml": volume_ml(brain, affine),
-        "mask_dice": dice(brain, clean.bright),
-        "coregistration_score": place.found.score,
-        "volumes": clean.timed.data.shape[3],
-        "duration_s": clean.timed.data.shape[3] * clean.series.repetition_time_s,
-    }
-    volume, reasons = volume_verdict(brain, affine)
-    reasons = reasons + short_reason(clean.timed.data.shape[3], clean.series.repetition_time_s)
-    reasons += ["lower quality: registered to the template without a T1w"] if direct else []
-    reasons += [f"moved: mean framewise displacement {numbers['fd_mean']:.2f} mm"] if numbers["fd_mean"] > 0.5 else []
-    reasons += [f"masks disagree: Dice {numbers['mask_dice']:.2f}"] if numbers["mask_dice"] < 0.75 else []
-    write_quality(quality, numbers, worst([volume, "warn" if reasons else "pass"]), reasons)
-
-
-def _motion_numbers(clean: _Clean, brain: NDArray, fd_threshold_mm: float) -> dict[str, float]:
-    from neuromoe.func._framewise import dvars, framewise_displacement, motion_parameters, temporal_snr
-    from neuromoe.func._mask import center_mm
-    from neuromoe.func._sampling import aligned
-
-    displacement = framewise_displacement(motion_parameters(clean.motion, center_mm(brain, clean.reference.affine)))[1:]
-    courses = aligned(clean.timed, clean.motion, brain)
-    changed, standard = dvars(courses)
-    return {
-        "fd_mean": float(displacement.mean()),
-        "fd_max": float(displacement.max()),
-        "fd_perc": float(100 * (displacement > fd_threshold_mm).mean()),
-        "dvars": float(np.nanmean(changed)),
-        "std_dvars": float(np.nanmean(standard)),
-        "tsnr": float(np.median(temporal_snr(courses))),
-    }
+    affine, volumes = clean.reference.affine, clean.timed.data.shape[3]
+    courses = aligned(clean.timed, clean.motion, brain)[:, clean.unsteady :]
+    numbers = (
+        _quality.motion_numbers(clean.motion, brain, affine, fd_threshold_mm=fd_threshold_mm)
+        | _quality.course_numbers(courses)
+        | _quality.image_numbers(clean.reference, brain)
+        | _quality.placement_numbers(place.found, brain, clean.bright, affine)
+        | {"volumes": volumes, "volumes_lost": clean.unsteady}
+        | {"duration_s": volumes * clean.series.repetition_time_s}
+    )
+    problems = [*place.problems, *short_reason(volumes, clean.series.repetition_time_s)]
+    verdict, reasons = _quality.judge(numbers, brain, clean.bright, affine, problems=problems, **limits)
+    write_quality(quality, numbers, verdict, reasons)

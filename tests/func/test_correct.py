@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +15,9 @@ from neuromoe.core.transforms import Affine, read_affines, read_transform
 from neuromoe.func._mask import dice
 from neuromoe.func.correct import correct
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from bottle import write_bottle  # noqa: E402
+
 OUTPUTS = {
     "boldref": "boldref.nii.gz", "mask": "mask.nii.gz", "slicetimed": "slicetimed.nii.gz",
     "motion": "motion.txt", "quality": "quality.json",
@@ -23,7 +27,7 @@ OUTPUTS = {
 def run_correct(person, folder, *, t1w=True, **settings):
     outputs = {name: folder / file for name, file in OUTPUTS.items()}
     outputs["transform"] = folder / ("place.txt" if t1w else "place.h5")
-    anat = {"t1w": person.t1w, "t1w_mask": person.t1w_mask} if t1w else {}
+    anat = {"t1w": person.t1w if t1w is True else t1w, "t1w_mask": person.t1w_mask} if t1w else {}
     given = {"bold": person.bold, "sidecars": [person.sidecar], "template": person.template}
     correct(**given | anat | outputs | settings)
     return outputs
@@ -94,8 +98,15 @@ def test_quality_states_the_usual_numbers(corrected):
         "fd_mean",
         "fd_max",
         "fd_perc",
-        "dvars",
-        "std_dvars",
+        "fd_num",
+        "dvars_nstd",
+        "dvars_std",
+        "dvars_vstd",
+        "gcor",
+        "aor",
+        "snr",
+        "efc",
+        "volumes_lost",
         "tsnr",
         "mask_ml",
         "coregistration_score",
@@ -118,6 +129,85 @@ def test_without_a_t1w_the_run_is_placed_in_the_template_and_marked(person, tmp_
     quality = read_quality(outputs["quality"])
     assert quality["verdict"] == "warn" and "lower quality" in quality["reasons"][0]
     assert "lower quality" in json.loads((tmp_path / "place.json").read_text())["RegistrationQuality"]
+
+
+def changed(path, target, affine=None, data=None):
+    """Copy an image with another affine or other voxels."""
+    image = nib.load(path)
+    data = np.asarray(image.dataobj) if data is None else data
+    made = nib.Nifti1Image(data, image.affine if affine is None else affine)
+    made.header.set_xyzt_units("mm", "sec")
+    if data.ndim == 4:
+        made.header["pixdim"][4] = image.header["pixdim"][4]
+    nib.save(made, target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def short(person, tmp_path_factory):
+    """The first 20 volumes."""
+    image = nib.load(person.bold)
+    return changed(
+        person.bold, tmp_path_factory.mktemp("short") / "bold.nii.gz", data=np.asarray(image.dataobj[..., :20])
+    )
+
+
+def test_a_header_that_is_off_by_centimetres_is_put_right_and_named(person, short, tmp_path):
+    shift = np.eye(4)
+    shift[:3, 3] = 30, -25, 20
+    bold = changed(short, tmp_path / "bold.nii.gz", affine=shift @ nib.load(short).affine)
+    outputs = run_correct(person, tmp_path, bold=bold)
+    (place,) = read_transform(outputs["transform"])
+    common = np.linalg.inv(person.motion[0]) @ np.linalg.inv(shift) @ read_affines(outputs["motion"])[0] @ shift
+    points = brain_points(person)
+    truth = apply_affine(shift @ np.linalg.inv(common) @ person.t1w_to_bold, points)
+    assert np.linalg.norm(place(points) - truth, axis=1).mean() < 1.0
+    quality = read_quality(outputs["quality"])
+    assert quality["verdict"] == "warn" and any("header" in reason for reason in quality["reasons"])
+
+
+def test_a_t1w_of_another_shape_of_head_is_noticed(person, short, tmp_path):
+    stretch = np.diag([1.15, 0.9, 0.88, 1.0])
+    other = {
+        name: changed(
+            getattr(person, name), tmp_path / f"{name}.nii.gz", affine=stretch @ nib.load(getattr(person, name)).affine
+        )
+        for name in ("t1w", "t1w_mask")
+    }
+    quality = read_quality(run_correct(person, tmp_path, bold=short, **other)["quality"])
+    assert quality["verdict"] != "pass" and any("may not fit the T1w" in reason for reason in quality["reasons"])
+
+
+@pytest.mark.parametrize(("keep", "words"), [(0.2, "in pieces"), (0.0002, " ml and is not used")])
+def test_an_impossible_mask_of_the_t1w_is_not_used(person, short, tmp_path, rng, keep, words):
+    scattered = rng.random(nib.load(person.t1w_mask).shape) < keep
+    mask = changed(person.t1w_mask, tmp_path / "mask.nii.gz", data=scattered.astype(np.uint8))
+    quality = read_quality(run_correct(person, tmp_path, bold=short, t1w_mask=mask)["quality"])
+    assert quality["verdict"] != "pass" and any(words in reason for reason in quality["reasons"])
+
+
+@pytest.mark.parametrize("t1w", [True, False])
+def test_a_bottle_is_no_head(person, tmp_path, t1w):
+    bids = write_bottle(tmp_path / "bids") / "sub-bottle"
+    bold = next(bids.glob("func/*.nii.gz"))
+    head = nib.load(next(bids.glob("anat/*.nii.gz")))
+    # As if the brain extraction had found something of a brain's size.
+    x, y, z = np.indices(head.shape) * 2.0 - np.array([99, 129, 99])[:, None, None, None]
+    ball = (np.hypot(np.hypot(x, y / 1.3), z) < 65).astype(np.uint8)
+    mask = changed(next(bids.glob("anat/*.nii.gz")), tmp_path / "ball.nii.gz", data=ball)
+    anat = {"t1w": next(bids.glob("anat/*.nii.gz")), "t1w_mask": mask} if t1w else {"t1w": False}
+    outputs = run_correct(person, tmp_path, bold=bold, sidecars=[next(bids.glob("func/*.json"))], **anat)
+    quality = read_quality(outputs["quality"])
+    assert quality["verdict"] == "fail" and quality["reasons"]
+
+
+def test_bright_first_volumes_are_not_in_the_reference(person, short, corrected, tmp_path):
+    data = np.asarray(nib.load(short).dataobj).copy()
+    data[..., :2] *= np.array([1.8, 1.3], np.float32)
+    outputs = run_correct(person, tmp_path, bold=changed(short, tmp_path / "bold.nii.gz", data=data))
+    assert read_quality(outputs["quality"])["numbers"]["volumes_lost"] == 2
+    bright, usual = (load_image(path, ndim=3).data for path in (outputs["boldref"], corrected["boldref"]))
+    assert np.median(bright[usual > 500] / usual[usual > 500]) == pytest.approx(1, abs=0.005)
 
 
 def test_a_second_run_gives_the_same_bytes(person, corrected, tmp_path):

@@ -36,14 +36,15 @@ def test_dvars_agrees_with_nipype(rng, tmp_path):
     courses = made_courses(rng)
     nib.save(nib.Nifti1Image(courses.reshape(10, 10, 3, -1), np.eye(4)), tmp_path / "bold.nii")
     nib.save(nib.Nifti1Image(np.ones((10, 10, 3), np.uint8), np.eye(4)), tmp_path / "mask.nii")
-    standard, plain, _ = confounds.compute_dvars(tmp_path / "bold.nii", tmp_path / "mask.nii")
-    ours, ours_standard = dvars(courses)
+    standard, plain, by_voxel = confounds.compute_dvars(tmp_path / "bold.nii", tmp_path / "mask.nii")
+    ours, ours_standard, ours_by_voxel = dvars(courses)
     np.testing.assert_allclose(ours[1:], plain, rtol=1e-4)
     np.testing.assert_allclose(ours_standard[1:], standard, rtol=2e-3)
+    np.testing.assert_allclose(ours_by_voxel[1:], by_voxel, rtol=2e-3)
 
 
 def test_dvars_of_stationary_noise_is_one_when_standardised(rng):
-    _, standard = dvars(1000 + rng.normal(0, 10, (2000, 100)))
+    _, standard, _ = dvars(1000 + rng.normal(0, 10, (2000, 100)))
     assert np.nanmean(standard) == pytest.approx(1.0, abs=0.03)
 
 

@@ -1,0 +1,138 @@
+"""Quality numbers of a corrected run, with MRIQC's names and formulas, and the verdict on it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.coregister import Coregistration
+from neuromoe.core.images import Image
+from neuromoe.core.quality import worst
+from neuromoe.func._framewise import dvars, framewise_displacement, motion_parameters, temporal_snr
+from neuromoe.func._mask import center_mm, dice, volume_ml, volume_verdict
+
+_OUTLIER_RATE = 1e-3
+FAR_MM = 25.0
+
+
+def motion_numbers(motion: NDArray, brain: NDArray, affine: NDArray, *, fd_threshold_mm: float) -> dict[str, float]:
+    """Return mean, largest, number and percentage of framewise displacements, mm, of a run's motion (V, 4, 4)."""
+    displacement = framewise_displacement(motion_parameters(motion, center_mm(brain, affine)))[1:]
+    moved = displacement > fd_threshold_mm
+    return {
+        "fd_mean": float(displacement.mean()),
+        "fd_max": float(displacement.max()),
+        "fd_num": float(moved.sum()),
+        "fd_perc": float(100 * moved.mean()),
+    }
+
+
+def course_numbers(courses: NDArray) -> dict[str, float]:
+    """Return the numbers of motion-corrected time courses (N, V) of the brain.
+
+    References
+    ----------
+    Esteban et al. 2017, doi:10.1371/journal.pone.0184661; Saad et al. 2013, doi:10.1089/brain.2013.0156 (gcor).
+    """
+    plain, standard, by_voxel = dvars(courses)
+    return {
+        "dvars_nstd": float(np.nanmean(plain)),
+        "dvars_std": float(np.nanmean(standard)),
+        "dvars_vstd": float(np.nanmean(by_voxel)),
+        "tsnr": float(np.median(temporal_snr(courses))),
+        "gcor": global_correlation(courses),
+        "aor": outlier_ratio(courses),
+    }
+
+
+def global_correlation(courses: NDArray) -> float:
+    """Return the mean correlation of all pairs of time courses (N, V), as the size of their mean of unit length."""
+    centered = courses - courses.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
+    unit = centered[length[:, 0] > 0] / length[length[:, 0] > 0]
+    return float(np.square(unit.mean(axis=0, dtype=np.float64)).sum()) if len(unit) else 0.0
+
+
+def outlier_ratio(courses: NDArray) -> float:
+    """Return the share of values (N, V) that are outliers of their voxel, as AFNI's 3dToutcount counts them."""
+    from scipy.stats import norm
+
+    count = courses.shape[1]
+    limit = float(norm.isf(_OUTLIER_RATE / count)) * np.sqrt(np.pi / 2)
+    deviation = np.abs(courses - np.median(courses, axis=1, keepdims=True))
+    spread = np.median(deviation, axis=1, keepdims=True)
+    return float((deviation > limit * spread)[spread[:, 0] > 0].mean()) if (spread > 0).any() else 0.0
+
+
+def image_numbers(reference: Image, brain: NDArray) -> dict[str, float]:
+    """Return the signal-to-noise ratio in the brain and the entropy focus criterion of the mean volume.
+
+    References
+    ----------
+    Atkinson et al. 1997, doi:10.1109/42.650886 (efc, as a share of an even image's).
+    """
+    inside = reference.data[brain].astype(np.float64)
+    snr = np.median(inside) / (inside.std() * np.sqrt(inside.size / max(inside.size - 1, 1)) + 1e-12)
+    values = np.abs(reference.data.astype(np.float64))
+    share = values / max(float(np.sqrt(np.square(values).sum())), 1e-12)
+    even = np.sqrt(values.size) * np.log(1 / np.sqrt(values.size))
+    return {"snr": float(snr), "efc": float((share * np.log(share + 1e-16)).sum() / even)}
+
+
+def placement_numbers(found: Coregistration, brain: NDArray, bright: NDArray, affine: NDArray) -> dict[str, float]:
+    """Return how well the run was placed, and the agreement of the masks from anatomy and from brightness."""
+    middle = np.append(center_mm(bright if bright.any() else np.ones_like(bright), affine), 1.0)
+    return {
+        "mask_ml": volume_ml(brain, affine),
+        "mask_dice": dice(brain, bright),
+        "coregistration_score": found.score,
+        "coregistration_lost": found.lost,
+        "coregistration_shift_mm": float(np.linalg.norm((np.linalg.inv(found.matrix) @ middle - middle)[:3])),
+    }
+
+
+def judge(
+    numbers: dict[str, float],
+    brain: NDArray,
+    bright: NDArray,
+    affine: NDArray,
+    *,
+    direct: bool,
+    lost_warn: float,
+    lost_fail: float,
+    problems: Sequence[str] = (),
+) -> tuple[str, list[str]]:
+    """Return the verdict on a run and its reasons.
+
+    Parameters
+    ----------
+    numbers : dict
+        Of this module's functions.
+    brain, bright : bool array (X, Y, Z)
+        Brain mask, and what is bright in the reference.
+    affine : array (4, 4)
+        Of the reference, mm.
+    direct : bool
+        Placed in the template, without a T1w.
+    lost_warn, lost_fail : float
+        Limits of what the coregistration score loses 4 mm aside.
+    problems : sequence of str
+        Known already; each warns.
+    """
+    volume, reasons = volume_verdict(brain, affine)
+    object_verdict, too_large = volume_verdict(bright, affine)
+    verdicts = [volume]
+    if object_verdict == "fail" and numbers["mask_dice"] < 0.75:
+        verdicts.append("fail")
+        reasons += [f"no head: {too_large[0].replace('brain mask of', 'the bright part has')}"]
+    if numbers["coregistration_lost"] < lost_warn:
+        verdicts.append("fail" if numbers["coregistration_lost"] < lost_fail else "warn")
+        target, lost = "template" if direct else "T1w", numbers["coregistration_lost"]
+        reasons += [f"the reference may not fit the {target}: 4 mm aside the score is only {lost:.3f} lower"]
+    if not direct and numbers["coregistration_shift_mm"] > FAR_MM:
+        reasons += [f"placed {numbers['coregistration_shift_mm']:.0f} mm from where the header says"]
+    reasons += problems
+    reasons += ["lower quality: registered to the template without a T1w"] if direct else []
+    reasons += [f"moved: mean framewise displacement {numbers['fd_mean']:.2f} mm"] if numbers["fd_mean"] > 0.5 else []
+    reasons += [f"masks disagree: Dice {numbers['mask_dice']:.2f}"] if numbers["mask_dice"] < 0.75 else []
+    return worst([*verdicts, "warn" if reasons else "pass"]), reasons
