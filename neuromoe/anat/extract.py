@@ -62,8 +62,9 @@ def extract(
         The image cannot be read, is not 3-D or holds nothing.
     """
     single_threaded(seed)
-    from neuromoe.anat._brain import find_brain, judge
+    from neuromoe.anat._brain import find_brain
     from neuromoe.anat._head import check_content, correct_bias
+    from neuromoe.anat._plausible import judge
     from neuromoe.anat._quality import tissue_quality
     from neuromoe.anat._tissues import by_intensity, segment
     from neuromoe.core.fsl import bet, fast
