@@ -1,9 +1,9 @@
 """Move the border of a registered brain mask to where the image has it.
 
-A template's mask is drawn as tightly or as widely as its makers liked, and a head made around a bare brain has no skull of
-its own. What all T1-weighted heads share is that the signal falls from brain tissue to a dark rim of fluid and bone. The
-border goes where most of that fall is done, in one neighbourhood after the other, and never far from where the registration
-put it.
+A template's mask is drawn as tightly or as widely as its makers liked, and a head made around a bare brain has no skull
+of its own. What all T1-weighted heads share is that the signal falls from brain tissue to a dark rim of fluid and bone.
+The border goes where most of that fall is done, in one neighbourhood after the other, and never far from where the
+registration put it.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from neuromoe.anat._brain import Brain
 from neuromoe.anat._start import GOOD_CORRELATION, STRETCH
 from neuromoe.core.images import Image
 
-# Volumes of brains from three years of age to old age, with room for how tightly a mask is drawn, ml; beyond is no brain.
+# Volumes of brains from three years of age to old age, with room for how tightly a mask is drawn, ml.
 POSSIBLE_ML, USUAL_ML = (500.0, 2300.0), (800.0, 2100.0)
 # Real heads and phantoms, however degraded, reach .8 and more; a bottle, noise and a knee reach .2 to .4.
 NO_BRAIN_NCC, DOUBTFUL_NCC = 0.5, 0.65
