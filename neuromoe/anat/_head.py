@@ -10,6 +10,8 @@ from neuromoe.core.geometry import resample
 from neuromoe.core.images import Image
 
 COARSE_MM = 4.0
+# A head from the vertex to below the cerebellum is shorter.
+HEIGHT_MM = 180.0
 
 
 def foreground(image: Image) -> NDArray:
@@ -25,7 +27,7 @@ def foreground(image: Image) -> NDArray:
     return binary_fill_holes(pieces == sizes.argmax())
 
 
-def crop_neck(image: Image, *, height_mm: float = 180.0) -> Image:
+def crop_neck(image: Image, *, height_mm: float = HEIGHT_MM) -> Image:
     """Keep what lies within `height_mm` below the top of the head.
 
     Parameters
@@ -33,7 +35,7 @@ def crop_neck(image: Image, *, height_mm: float = 180.0) -> Image:
     image : Image (X, Y, Z)
         A head in RAS+ order.
     height_mm : float, default=180
-        A head from the vertex to below the cerebellum is shorter.
+        The rest is neck.
 
     Returns
     -------

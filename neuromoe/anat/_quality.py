@@ -9,8 +9,9 @@ References
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.anat._brain import Brain, volume_ml
+from neuromoe.anat._brain import Brain
 from neuromoe.anat._head import foreground
+from neuromoe.anat._plausible import volume_ml
 from neuromoe.core.images import Image
 
 
@@ -46,6 +47,7 @@ def tissue_quality(head: Image, brain: Brain, tissues: NDArray) -> dict[str, flo
         "cjv": (_sd(wm) + _sd(gm)) / contrast,
         "snr_wm": _mean(wm) / _sd(wm),
         "efc": entropy_focus(head.data),
+        **brain.numbers,
     }
 
 

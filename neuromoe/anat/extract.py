@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from neuromoe.core.ants import single_threaded
+from neuromoe.core.header import check_header
 from neuromoe.core.images import load_image, save_image
 from neuromoe.core.provenance import write_sidecar
-from neuromoe.core.quality import write_quality
+from neuromoe.core.quality import worst, write_quality
 from neuromoe.core.template import Template
 
 
@@ -59,17 +60,19 @@ def extract(
     Raises
     ------
     InputError
-        The image cannot be read, is not 3-D or holds nothing.
+        The image cannot be read, is not 3-D, holds nothing, or its header gives other units or impossible voxels.
     """
     single_threaded(seed)
-    from neuromoe.anat._brain import find_brain, judge
+    from neuromoe.anat._brain import find_brain
     from neuromoe.anat._head import check_content, correct_bias
+    from neuromoe.anat._plausible import judge
     from neuromoe.anat._quality import tissue_quality
     from neuromoe.anat._tissues import by_intensity, segment
     from neuromoe.core.fsl import bet, fast
 
     raw = load_image(t1w, ndim=3)
     check_content(raw, t1w)
+    doubts = check_header(t1w)
     print("bias field", flush=True)
     head = correct_bias(raw, shrink_factor=bias_shrink_factor)
     print("brain mask", flush=True)
@@ -78,6 +81,8 @@ def extract(
     if mask_backend == "fsl":
         brain = replace(brain, mask=bet(head))
     verdict, reasons = judge(brain, head)
+    if doubts:
+        verdict, reasons = worst([verdict, "warn"]), [*reasons, *doubts]
     print(f"tissues; mask: {verdict} {'; '.join(reasons)}", flush=True)
     try:
         if tissue_backend == "fsl":

@@ -67,12 +67,20 @@ def greedy_affine(
     -------
     Affine
         World points of `fixed` to world points of `moving`.
+
+    Raises
+    ------
+    RuntimeError
+        It failed, or its matrix is singular: the images have nothing in common.
     """
     names: dict[str, Any] = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "result": None}
     start = "-ia-image-centers" if initial is None else "-ia START"
     mask = _mask(names, fixed_mask)
     command = f"-a -dof {dof} -m {metric} -i fixed moving {start} {mask} -n {iterations} -o result"
-    return Affine(np.asarray(_run(command, names, seed, initial)["result"], float))
+    matrix = np.asarray(_run(command, names, seed, initial)["result"], float)
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-3:
+        raise RuntimeError(f"greedy found no linear map with `{command}`")
+    return Affine(matrix)
 
 
 def greedy_deformable(
