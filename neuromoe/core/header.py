@@ -1,6 +1,7 @@
 """What an image's header says about its place, and whether that can be trusted."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def check_header(path: Path | str) -> list[str]:
     """
     import nibabel as nib
 
-    image = nib.load(path)
+    image: Any = nib.load(path)
     header, affine = image.header, np.asarray(image.affine, float)
     unit = header.get_xyzt_units()[0]
     if unit in ("meter", "micron"):
@@ -48,7 +49,7 @@ def check_header(path: Path | str) -> list[str]:
     return _doubts(header, image.shape[:3], affine, edges)
 
 
-def _doubts(header, shape: tuple[int, ...], affine: NDArray, edges: NDArray) -> list[str]:
+def _doubts(header: Any, shape: tuple[int, ...], affine: NDArray, edges: NDArray) -> list[str]:
     sform, qform = int(header["sform_code"]), int(header["qform_code"])
     doubts = []
     if sform <= 0 and qform <= 0:
