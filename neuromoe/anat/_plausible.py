@@ -9,7 +9,7 @@ from neuromoe.core.images import Image
 
 # Volumes of brains from three years of age to old age, with room for how tightly a mask is drawn, ml.
 POSSIBLE_ML, USUAL_ML = (500.0, 2300.0), (800.0, 2100.0)
-# Real heads and phantoms, however degraded, reach .8 and more; a bottle, noise and a knee reach .2 to .4.
+# Real heads and a phantom reached .8 and more; a bottle, noise and a knee .2 to .4.
 NO_BRAIN_NCC, DOUBTFUL_NCC = 0.5, 0.65
 NO_EDGE = 0.2
 CUT_SHARE = 0.06
