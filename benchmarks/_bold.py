@@ -10,9 +10,9 @@ import tempfile
 
 import numpy as np
 from _cases import Case, clock
-from _session import _matrix
 from numpy.typing import NDArray
 
+from neuromoe.core.ants import ants_affine
 from neuromoe.core.geometry import apply_affine, rigid_matrix
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.transforms import read_affines
@@ -53,7 +53,7 @@ def ants_boldrigid(case: Case) -> dict[str, float]:
     image.set_direction(direction)
     with tempfile.TemporaryDirectory() as folder, clock() as spent:
         found = ants.motion_correction(image, type_of_transform="BOLDRigid", outprefix=f"{folder}/bold_")
-        motion = np.stack([_matrix(names[0]) for names in found["motion_parameters"]])
+        motion = np.stack([ants_affine(names[0]).matrix for names in found["motion_parameters"]])
     return _scored(case, run, truth, motion, spent.cpu_s) | _own_displacement(truth, case, np.asarray(found["FD"]))
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from _cases import Case, clock, peak_mb
 from _truth import fa_error, mask_dice, motion_mm, registration_mm
 
+from neuromoe.core.ants import ants_affine, chains
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Displacement, read_affines, read_transform
+from neuromoe.core.transforms import read_affines, read_transform
 
 REPOSITORY = Path(__file__).parent.parent
 PHANTOMS = ["plain"]
@@ -66,7 +67,7 @@ def peer(case: Case) -> dict[str, float]:
         numbers |= _peer_dwi(case, raw["dwi"], t1w, folder, steps)
         numbers |= _peer_bold(case, raw["func"], (t1w, fixed, warp), folder, steps)
         numbers["mask_dice"] = mask_dice(case, _from_ants(mask))
-        numbers["registration_mm"] = registration_mm(case, _chain(warp))
+        numbers["registration_mm"] = registration_mm(case, chains(warp)[0])
     return {"cpu_s": total.cpu_s, "peak_mb": round(peak_mb()), **numbers, **{f"{k}_s": v for k, v in steps.items()}}
 
 
@@ -110,7 +111,7 @@ def _peer_dwi(case: Case, path: Path, t1w, folder: str, steps: dict[str, float])
         for number, volume in enumerate(volumes):
             found = ants.registration(b0, volume, "BOLDRigid", outprefix=f"{folder}/dwi{number}_")
             moved.append(found["warpedmovout"].numpy())
-            motion.append(_matrix(found["fwdtransforms"][0]))
+            motion.append(ants_affine(found["fwdtransforms"][0]).matrix)
     steps["dwi_rigid"] = spent.cpu_s
     turned = gradients.rotated(np.linalg.inv(np.stack(motion)[:, :3, :3]))
     table = gradient_table(turned.bvals_s_mm2, bvecs=turned.directions, atol=0.1)
@@ -138,7 +139,7 @@ def _peer_bold(case: Case, path: Path, anatomy: tuple, folder: str, steps: dict[
     with clock() as spent:
         found = ants.motion_correction(run, type_of_transform="BOLDRigid", outprefix=f"{folder}/bold_")
     steps["bold_motion"] = spent.cpu_s
-    motion = np.stack([_matrix(names[0]) for names in found["motion_parameters"]])
+    motion = np.stack([ants_affine(names[0]).matrix for names in found["motion_parameters"]])
     mean = ants.get_average_of_timeseries(found["motion_corrected"])
     with clock() as spent:
         to_t1w = ants.registration(t1w, mean, "Rigid", outprefix=f"{folder}/ref_")
@@ -179,28 +180,6 @@ def _from_ants(image) -> Image:
     lps[:3, :3] = image.direction * np.array(image.spacing)
     lps[:3, 3] = image.origin
     return Image(image.numpy(), LPS @ lps)
-
-
-def _matrix(path: str) -> np.ndarray:
-    """Read ANTs' linear transform as a RAS+ matrix."""
-    import ants
-
-    from neuromoe.core.transforms import LPS
-
-    transform = ants.read_transform(path)
-    parameters, center = np.array(transform.parameters), np.array(transform.fixed_parameters)[:3]
-    lps = np.eye(4)
-    lps[:3, :3] = parameters[:9].reshape(3, 3)
-    lps[:3, 3] = parameters[9:] + center - lps[:3, :3] @ center
-    return LPS @ lps @ LPS
-
-
-def _chain(warp: dict) -> tuple[Affine | Displacement, ...]:
-    """Turn what `ants.registration` found into a chain from the template to the T1w."""
-    field, affine = warp["fwdtransforms"]
-    shifts = load_image(field)
-    vectors = np.squeeze(shifts.data) * np.array([-1, -1, 1], np.float32)
-    return Displacement(np.ascontiguousarray(vectors, np.float32), shifts.affine), Affine(_matrix(affine))
 
 
 METHODS = {"ours": ours, "peer": peer}

@@ -6,6 +6,27 @@ from numpy.typing import NDArray
 from neuromoe.core.geometry import Grid
 
 
+def determinants(points: NDArray, grid: Grid) -> NDArray:
+    """Return the Jacobian determinant of a map, array (X, Y, Z); not above zero where the map folds.
+
+    Parameters
+    ----------
+    points : array (N, 3)
+        Where each voxel of `grid` is sent, mm.
+    grid : Grid
+        Where it is computed, by central differences.
+
+    Examples
+    --------
+    >>> grid = Grid((3, 3, 3), np.eye(4))
+    >>> float(determinants(grid.world() * [-1, 1, 1], grid)[1, 1, 1])
+    -1.0
+    """
+    mapped = points.reshape(*grid.shape, 3)
+    columns = [np.gradient(mapped, axis=axis) for axis in range(3)]
+    return (np.cross(columns[0], columns[1]) * columns[2]).sum(axis=-1) / np.linalg.det(grid.affine[:3, :3])
+
+
 def log_jacobian(points: NDArray, grid: Grid) -> NDArray:
     """Return the logarithm of the Jacobian determinant of a map.
 
@@ -27,7 +48,4 @@ def log_jacobian(points: NDArray, grid: Grid) -> NDArray:
     >>> round(float(log_jacobian(2 * grid.world(), grid)[1, 1, 1]), 3)
     2.079
     """
-    mapped = points.reshape(*grid.shape, 3)
-    columns = [np.gradient(mapped, axis=axis) for axis in range(3)]
-    determinant = (np.cross(columns[0], columns[1]) * columns[2]).sum(axis=-1) / np.linalg.det(grid.affine[:3, :3])
-    return np.log(np.clip(determinant, 0.01, None)).astype(np.float32)
+    return np.log(np.clip(determinants(points, grid), 0.01, None)).astype(np.float32)

@@ -1,5 +1,7 @@
 """The registration of a brain to the template."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,31 @@ from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain, Displacement
 
 MARGIN_MM, TAPER_MM = 16.0, 10.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of greedy.
+
+    Parameters
+    ----------
+    affine, deformable : str
+        Iterations from the coarsest to the finest level.
+    smoothing : str
+        Standard deviation of the smoothing of each step and of the whole field.
+    """
+
+    affine: str
+    deformable: str
+    smoothing: str
+
+
+PRESETS = {
+    "sloppy": Preset("60x20x0", "50x20x0", "1.732vox 0.707vox"),
+    "fast": Preset("60x40x0", "100x50x10", "1.732vox 0.707vox"),
+    "precise": Preset("60x40x10", "100x100x50", "1.5vox 0.5vox"),
+    "precise, smoother": Preset("60x40x10", "100x100x50", "2.5vox 1vox"),
+}
 
 
 def brain_image(head: Image, mask: Image) -> Image:
@@ -25,8 +52,16 @@ def brain_image(head: Image, mask: Image) -> Image:
     return Image(np.pad(np.where(inside, head.data, 0)[box], widths), affine)
 
 
-def register(brain: Image, template: Template, *, voxel_mm: float, iterations: str, seed: int) -> tuple[Chain, Chain]:
-    """Register a brain to the template's brain.
+def register(
+    brain: Image,
+    template: Template,
+    *,
+    voxel_mm: float,
+    preset: str = "fast",
+    iterations: str | None = None,
+    seed: int = 0,
+) -> tuple[Chain, Chain]:
+    """Register a brain to the template's brain by greedy.
 
     Parameters
     ----------
@@ -36,9 +71,11 @@ def register(brain: Image, template: Template, *, voxel_mm: float, iterations: s
         The target.
     voxel_mm : float
         Neither image is used on finer voxels than this, mm.
-    iterations : str
-        Of the deformable part.
-    seed : int
+    preset : str, default="fast"
+        One of :data:`PRESETS`.
+    iterations : str, optional
+        Of the deformable part, in place of the preset's.
+    seed : int, default=0
         Of the registration.
 
     Returns
@@ -46,12 +83,28 @@ def register(brain: Image, template: Template, *, voxel_mm: float, iterations: s
     chain, inverse : tuple of transforms
         Template to T1w world points, and back.
     """
+    how = PRESETS[preset]
+    fixed, moving = _coarse(brain, template, voxel_mm)
+    start = Affine(_centers_on_each_other(fixed, moving))
+    affine = greedy_affine(fixed, moving, initial=start, iterations=how.affine, seed=seed)
+    chain, inverse = greedy_deformable(
+        fixed, moving, initial=affine, iterations=iterations or how.deformable, smoothing=how.smoothing, seed=seed
+    )
+    return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
+
+
+def _coarse(brain: Image, template: Template, voxel_mm: float) -> tuple[Image, Image]:
+    """Return the template's brain and the brain on voxels no finer than `voxel_mm`."""
     target = brain_image(template.head, template.mask)
     fixed = target if target.voxel_mm.min() >= voxel_mm else at_voxel_mm(target, voxel_mm)
-    moving = at_voxel_mm(brain, max(voxel_mm, float(brain.voxel_mm.min())))
-    start = Affine(_centers_on_each_other(fixed, moving))
-    affine = greedy_affine(fixed, moving, initial=start, iterations="60x40x0", seed=seed)
-    chain, inverse = greedy_deformable(fixed, moving, initial=affine, iterations=iterations, seed=seed)
+    return fixed, at_voxel_mm(brain, max(voxel_mm, float(brain.voxel_mm.min())))
+
+
+def register_by_ants(brain: Image, template: Template, *, voxel_mm: float, kind: str, seed: int) -> tuple[Chain, Chain]:
+    """Register a brain to the template's brain by ANTs; `kind` is one of :data:`neuromoe.core.ants.KINDS`."""
+    from neuromoe.core.ants import ants_deformable
+
+    chain, inverse = ants_deformable(*_coarse(brain, template, voxel_mm), kind=kind, seed=seed)
     return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
 
 

@@ -104,7 +104,8 @@ def extract(
     save_image(head.like(brain.mask), mask, dtype="uint8")
     for path, tissue in zip((csf, gm, wm), tissues, strict=True):
         save_image(head.like(tissue), path)
+    judged = {"Verdict": verdict, "Reasons": reasons}
     for path in (preproc, mask, gm, wm, csf):
-        write_sidecar(path, sources=[t1w, template], parameters=parameters, SkullStripped=False)
+        write_sidecar(path, sources=[t1w, template], parameters=parameters, SkullStripped=False, **judged)
     numbers = tissue_quality(head, brain, tissues)
     write_quality(quality, numbers, verdict, reasons)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from neuromoe.core.geometry import map_points
+from neuromoe.core.ants import single_threaded
 from neuromoe.core.images import load_image, save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import write_quality
@@ -28,8 +28,10 @@ def normalize(
     template_to_t1w: Path,
     quality: Path,
     registration_mm: float = 2.0,
-    iterations: str = "100x50x10",
+    preset: str = "fast",
+    iterations: str | None = None,
     registration_backend: str = "greedy",
+    ants_transform: str = "SyN",
     seed: int = 0,
 ) -> None:
     """Find the affine and deformable map to the template; write T1w, tissues and log-Jacobian there.
@@ -50,10 +52,15 @@ def normalize(
         Quality numbers.
     registration_mm : float, default=2.0
         The registration runs on voxels no finer than this, mm.
-    iterations : str, default="100x50x10"
-        Of the deformable registration, from the coarsest to the finest level.
+    preset : str, default="fast"
+        `sloppy`, `fast` or `precise`: greedy's iterations, levels and smoothing.
+    iterations : str, optional
+        Of greedy's deformable part, from the coarsest to the finest level, in place of the preset's.
     registration_backend : str, default="greedy"
-        `greedy`, or `fsl`, FLIRT and FNIRT, to which the two settings above mean nothing.
+        `greedy`, `ants`, or `fsl`, FLIRT and FNIRT, to which the settings above mean nothing.
+    ants_transform : str, default="SyN"
+        What `ants` runs: `SyN`, `SyNQuick`, `antsRegistrationSyN[s]`, `antsRegistrationSyNRepro[s]` or
+        `antsRegistrationSyNQuickRepro[s]`.
     seed : int, default=0
         Of the registration.
 
@@ -62,45 +69,34 @@ def normalize(
     .. [1] Ashburner & Friston (2000), Voxel-based morphometry: the methods, NeuroImage 11,
        doi:10.1006/nimg.2000.0582.
     """
+    single_threaded(seed)
+    from neuromoe.anat._attempts import Settings, judge, register_well
     from neuromoe.anat._jacobian import log_jacobian
-    from neuromoe.anat._register import brain_image, on_template, overlap, register, register_by_fsl
+    from neuromoe.anat._register import on_template
 
-    tissue_maps = (gm_template, wm_template, csf_template)
     target = Template.load(template)
     head, inside = load_image(preproc, ndim=3), load_image(mask, ndim=3)
     print("registration", flush=True)
-    brain = brain_image(head, inside)
-    if registration_backend == "fsl":
-        chain, inverse = register_by_fsl(brain, target)
-    else:
-        chain, inverse = register(brain, target, voxel_mm=registration_mm, iterations=iterations, seed=seed)
-    print("maps", flush=True)
-    images = {t1w_template: head}
-    images |= {path: load_image(tissue, ndim=3) for path, tissue in zip(tissue_maps, (gm, wm, csf), strict=True)}
-    # Where each voxel of the template lies in the T1w: found once, used by every map.
-    points = map_points(chain, target.grid.world())
-    jacobian = log_jacobian(points, target.grid)
-    parameters: dict[str, Any] = {"registration_mm": registration_mm, "iterations": iterations, "seed": seed}
-    parameters |= {"registration_backend": registration_backend}
-    for path, image in images.items():
-        save_image(on_template(image, target.grid, points), path, target.grid.affine)
-        write_sidecar(path, sources=[preproc, template], parameters=parameters, SpatialReference=target.label)
+    name = {"greedy": preset, "ants": ants_transform}.get(registration_backend, registration_backend)
+    settings = Settings(registration_backend, name, registration_mm, iterations, seed)
+    found, record = register_well(head, inside, target, settings)
+    verdict, reasons = judge(found.numbers)
+    print(f"maps; registration: {verdict} {'; '.join(reasons)}", flush=True)
+    parameters: dict[str, Any] = {"registration_mm": registration_mm, "preset": preset, "iterations": iterations}
+    parameters |= {"registration_backend": registration_backend, "ants_transform": ants_transform, "seed": seed}
+    fields = {"SpatialReference": target.label, "Registration": record, "Verdict": verdict, "Reasons": reasons}
+    tissues = zip((gm_template, wm_template, csf_template), (gm, wm, csf), strict=True)
+    for path, source in [(t1w_template, preproc), *tissues]:
+        image = head if source == preproc else load_image(source, ndim=3)
+        save_image(on_template(image, target.grid, found.points), path, target.grid.affine)
+        write_sidecar(path, sources=[source, template], parameters=parameters, **fields)
+    jacobian = log_jacobian(found.points, target.grid)
     save_image(jacobian * target.brain_mask, logjacobian, target.grid.affine)
-    write_sidecar(logjacobian, sources=[t1w_to_template], SpatialReference=target.label)
-    write_transform(t1w_to_template, chain)
-    write_transform(template_to_t1w, inverse)
-    numbers = overlap(head, inside, target, points) | {
+    write_sidecar(logjacobian, sources=[t1w_to_template], parameters=parameters, **fields)
+    write_transform(t1w_to_template, found.chain)
+    write_transform(template_to_t1w, found.inverse)
+    spread = {
         "log_jacobian_sd": float(jacobian[target.brain_mask].std()),
         "log_jacobian_min": float(jacobian[target.brain_mask].min()),
     }
-    verdict, reasons = _judge(numbers)
-    write_quality(quality, numbers, verdict, reasons)
-
-
-def _judge(numbers: dict[str, float]) -> tuple[str, list[str]]:
-    dice = numbers["template_dice"]
-    if dice < 0.8:
-        return "fail", [f"the brain overlaps the template's with a Dice of {dice:.2f}, less than 0.80"]
-    if dice < 0.9:
-        return "warn", [f"the brain overlaps the template's with a Dice of {dice:.2f}, less than 0.90"]
-    return "pass", []
+    write_quality(quality, found.numbers | spread | {"registrations": len(record["Tried"])}, verdict, reasons)

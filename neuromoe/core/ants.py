@@ -8,13 +8,23 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import Image
-from neuromoe.core.transforms import LPS
+from neuromoe.core.images import Image, load_image
+from neuromoe.core.transforms import LPS, Affine, Chain, Displacement
+
+# What antspyx calls the kinds of registration that have an affine and a deformable part.
+KINDS = {
+    "SyN": "SyN",
+    "SyNQuick": "antsRegistrationSyNQuick[s]",
+    "antsRegistrationSyN[s]": "antsRegistrationSyN[s]",
+    "antsRegistrationSyNRepro[s]": "antsRegistrationSyNRepro[s]",
+    "antsRegistrationSyNQuickRepro[s]": "antsRegistrationSyNQuickRepro[s]",
+}
 
 
 def single_threaded(seed: int = 0) -> None:
@@ -143,13 +153,76 @@ def _nowhere_zero(priors: NDArray) -> NDArray:
     return priors / priors.sum(axis=0)
 
 
+def ants_deformable(fixed: Image, moving: Image, *, kind: str = "SyN", seed: int = 0) -> tuple[Chain, Chain]:
+    """Find the affine and deformable map from `fixed` to `moving`.
+
+    Parameters
+    ----------
+    fixed, moving : Image (X, Y, Z)
+        The images; the deformation is estimated at the resolution of `fixed`.
+    kind : str, default="SyN"
+        One of :data:`KINDS`.
+    seed : int, default=0
+        Of the sampling of the metric; the kinds with `Repro` draw nothing.
+
+    Returns
+    -------
+    chain, inverse : tuple of transforms
+        `fixed` to `moving`, and back.
+
+    Raises
+    ------
+    RuntimeError
+        ANTs failed: the images have nothing in common.
+
+    References
+    ----------
+    .. [1] Avants et al. (2008), Symmetric diffeomorphic image registration with cross-correlation, Medical Image
+       Analysis 12, doi:10.1016/j.media.2007.06.004.
+    """
+    single_threaded(seed)
+    import ants
+
+    try:
+        with _own_temporary_folder() as folder:
+            found = ants.registration(to_ants(fixed), to_ants(moving), KINDS[kind], outprefix=f"{folder}/found_")
+            return chains(found)
+    except Exception as err:  # antspyx raises nothing more specific
+        raise RuntimeError(f"ANTs' {kind} found no map: {err}") from err
+
+
+def chains(found: dict[str, Any]) -> tuple[Chain, Chain]:
+    """Read the two files of `ants.registration` as a chain from fixed to moving points, and its inverse."""
+    warp, linear = found["fwdtransforms"]
+    affine = ants_affine(linear)
+    return (_displacement(warp), affine), (affine.inverse(), _displacement(found["invtransforms"][1]))
+
+
+def ants_affine(path: Path | str) -> Affine:
+    """Read ANTs' linear transform."""
+    import ants
+
+    transform = ants.read_transform(str(path))
+    parameters, center = np.array(transform.parameters, float), np.array(transform.fixed_parameters, float)[:3]
+    lps = np.eye(4)
+    lps[:3, :3] = parameters[:9].reshape(3, 3)
+    lps[:3, 3] = parameters[9:] + center - lps[:3, :3] @ center
+    return Affine(LPS @ lps @ LPS)
+
+
+def _displacement(path: Path | str) -> Displacement:
+    shifts = load_image(path)
+    vectors = shifts.data.reshape(*shifts.data.shape[:3], 3) * np.array([-1, -1, 1], np.float32)
+    return Displacement(np.ascontiguousarray(vectors, np.float32), shifts.affine)
+
+
 @contextmanager
-def _own_temporary_folder() -> Iterator[None]:
+def _own_temporary_folder() -> Iterator[str]:
     """Let what antspyx leaves among the temporary files go with a folder of this process's own."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
         try:
-            yield
+            yield folder
         finally:
             tempfile.tempdir = before

@@ -55,6 +55,8 @@ def test_sidecars_name_source_settings_and_versions(extracted, phantom):
     assert str(phantom.t1w) in record["Sources"]
     assert record["Parameters"]["seed"] == 0
     assert record["SoftwareVersions"]["antspyx"]
+    quality = json.loads(extracted["quality"].read_text())
+    assert (record["Verdict"], record["Reasons"]) == (quality["verdict"], quality["reasons"])
 
 
 def test_the_same_input_gives_the_same_bytes_in_any_orientation_on_disk(phantom, small_template, extracted, tmp_path):

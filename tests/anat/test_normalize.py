@@ -1,10 +1,16 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from neuromoe.anat._jacobian import log_jacobian
-from neuromoe.anat._register import _tapered
+from neuromoe.anat import _attempts
+from neuromoe.anat._attempts import SECOND, Settings, judge, register_well
+from neuromoe.anat._jacobian import determinants, log_jacobian
+from neuromoe.anat._register import PRESETS, _tapered, brain_image, register
 from neuromoe.anat.extract import extract
 from neuromoe.anat.normalize import normalize
+from neuromoe.core.ants import KINDS
 from neuromoe.core.geometry import Grid, map_points, resample
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.template import Template
@@ -85,3 +91,94 @@ def test_a_displacement_leaves_points_outside_its_grid_where_they_are():
     points = np.array([[1.5, 1.5, 1.5], [50.0, 0, 0]])
     np.testing.assert_allclose(field(points), [[2.5, 2.5, 2.5], [50, 0, 0]])
     assert Image(field.field[..., 0], field.affine).grid.shape == (4, 4, 4)
+
+
+@pytest.fixture(scope="module")
+def brain(phantom, small_template):
+    """Return head, true mask and template, all of 4 mm."""
+    return load_image(phantom.t1w), load_image(phantom.mask), Template.load(small_template)
+
+
+GREEDY = Settings("greedy", "fast", 8.0, None, 0)
+
+
+def test_sidecars_and_numbers_tell_how_it_was_registered(normalized):
+    quality = json.loads(normalized["t1w_template"].with_name("normalize.json").read_text())
+    assert quality["numbers"]["folded_share"] == 0
+    assert quality["numbers"]["registrations"] == 1
+    for name in MAPS:
+        record = json.loads(normalized[name].with_name(f"{name}.json").read_text())
+        assert (record["Verdict"], record["Reasons"]) == (quality["verdict"], quality["reasons"])
+        assert (record["Registration"]["Engine"], record["Registration"]["Setting"]) == ("greedy", "fast")
+        assert record["Parameters"]["preset"] == "fast"
+
+
+def test_iterations_take_the_place_of_the_presets(brain):
+    head, mask, template = brain
+    cut = brain_image(head, mask)
+    by_preset, by_hand, other = (
+        register(cut, template, voxel_mm=8.0, preset=preset, iterations=iterations)[0][0].field
+        for preset, iterations in (("fast", None), ("fast", PRESETS["fast"].deformable), ("fast", "5x0"))
+    )
+    np.testing.assert_array_equal(by_preset, by_hand)
+    assert np.abs(by_preset - other).max() > 0.1
+
+
+def test_more_work_brings_the_brain_closer(brain):
+    found = {name: register_well(*brain, replace(GREEDY, name=name))[0] for name in ("sloppy", "fast")}
+    assert found["sloppy"].numbers["template_ncc"] < found["fast"].numbers["template_ncc"]
+
+
+def test_a_poor_result_is_tried_again_and_the_better_kept(brain, monkeypatch):
+    """A limit that no brain reaches makes the first result poor."""
+    monkeypatch.setattr(_attempts, "NCC_WARN", 0.999)
+    best, record = register_well(*brain, replace(GREEDY, iterations="5x0"))
+    tried = {row["Setting"]: row["template_ncc"] for row in record["Tried"]}
+    assert list(tried) == ["fast", "precise"]
+    assert tried["precise"] > tried["fast"]
+    assert best.name == record["Setting"] == "precise"
+
+
+def test_a_second_setting_that_is_worse_is_not_kept(brain, monkeypatch):
+    monkeypatch.setattr(_attempts, "NCC_WARN", 0.999)
+    monkeypatch.setitem(SECOND, "precise", "sloppy")
+    best, record = register_well(*brain, replace(GREEDY, name="precise"))
+    assert [row["Setting"] for row in record["Tried"]] == ["precise", "sloppy"]
+    assert best.name == "precise"
+
+
+def test_ants_registers_the_brain_too(brain):
+    best, record = register_well(*brain, Settings("ants", "SyN", 4.0, None, 0))
+    assert (record["Engine"], record["Setting"]) == ("ants", "SyN")
+    assert best.numbers["template_dice"] > 0.9
+
+
+def test_every_second_setting_is_one_of_its_engine():
+    for first, second in SECOND.items():
+        assert (first in PRESETS and second in PRESETS) or (first in KINDS and second in KINDS)
+
+
+def test_a_mirrored_patch_is_folded():
+    grid = Grid((9, 9, 9), np.eye(4))
+    points = grid.world().reshape(9, 9, 9, 3).copy()
+    points[3:6, ..., 0] = points[5:2:-1, ..., 0]
+    assert (determinants(points.reshape(-1, 3), grid)[4] < 0).all()
+    assert (determinants(grid.world(), grid) > 0.99).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "word"),
+    [
+        ({}, "pass", None),
+        ({"template_dice": 0.85}, "warn", "Dice of 0.85, less than 0.90"),
+        ({"template_dice": 0.5}, "fail", "Dice of 0.50, less than 0.80"),
+        ({"template_ncc": 0.5}, "warn", "by 0.50, less than 0.60"),
+        ({"template_ncc": float("nan")}, "warn", "correlates"),
+        ({"folded_share": 0.02}, "warn", "folds in 2.0% of the brain"),
+    ],
+)
+def test_the_verdict_has_a_reason(change, verdict, word):
+    found, reasons = judge({"template_dice": 0.95, "template_ncc": 0.8, "folded_share": 0.0} | change)
+    assert found == verdict
+    assert len(reasons) == (word is not None)
+    assert not reasons or word in reasons[0]

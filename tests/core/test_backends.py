@@ -76,6 +76,11 @@ def test_eddy_is_found_under_the_names_it_has_had():
     assert find_program("eddy", nothing) is None
 
 
+def test_ants_registers_the_t1w_when_asked():
+    given = settings(anat__normalize__registration_backend="ants")
+    assert resolve(given, nothing)["anat.normalize.registration_backend"] == "ants"
+
+
 def test_a_setting_that_the_configuration_lacks_is_left_out():
     assert resolve({"anat": {"extract": {"mask_backend": "auto"}}}, nothing) == {"anat.extract.mask_backend": "greedy"}
 
