@@ -120,6 +120,13 @@ def test_the_finest_t1w_is_used(tmp_path):
         (lambda dwi: dwi.with_suffix("").with_suffix(".bvec").unlink(), "BVEC_MISSING"),
         (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 1000"), "BVAL_COUNT"),
         (lambda dwi: dwi.with_suffix("").with_suffix(".bvec").write_text("0 0 0\n"), "BVEC_COUNT"),
+        (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 b b b b b b"), "BVAL_INVALID"),
+        (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("1000 " * 7), "DWI_NO_B0"),
+        (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 " * 7), "DWI_DIRECTIONS"),
+        (
+            lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 0 1000 1000 1000 2000 2000"),
+            "DWI_DIRECTIONS",
+        ),
         (lambda dwi: dwi.write_bytes(b"no image"), "HEADER_UNREADABLE"),
         (lambda dwi: dwi.with_suffix("").with_suffix(".json").write_text("{"), "JSON_INVALID"),
     ],
@@ -133,6 +140,35 @@ def test_an_image_with_an_error_is_left_out_by_name_and_strict_stops(tmp_path, s
     assert tables["sessions"][0]["dwi"] == "false"
     with pytest.raises(InputError, match=code):
         run_index(bids, tmp_path, strict=True)
+
+
+def test_the_runs_of_a_session_share_their_shells_and_unweighted_ones_may_stand_beside(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    for name, bvals in (("run-1", "0 0 0 0 1000 1000 1000"), ("run-2", "0 0 0 0 1010 995 1000"), ("run-3", "0 " * 7)):
+        add_image(bids, f"sub-001_{name}", "dwi", PhaseEncodingDirection="j")
+        (bids / f"sub-001/dwi/sub-001_{name}_dwi.bval").write_text(bvals)
+    tables = run_index(bids, tmp_path)
+    assert len(used(tables, "dwi")) == 3 and "DWI_DIRECTIONS" not in codes(tables)
+
+
+def test_runs_of_opposed_phase_do_not_add_up_to_a_shell(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    for name, phase in (("dir-AP", "j-"), ("dir-PA", "j")):
+        add_image(bids, f"sub-001_{name}", "dwi", PhaseEncodingDirection=phase)
+        (bids / f"sub-001/dwi/sub-001_{name}_dwi.bval").write_text("0 0 0 1000 1000 1000 1000")
+    tables = run_index(bids, tmp_path)
+    assert used(tables, "dwi") == [] and "DWI_DIRECTIONS" in codes(tables)
+    assert [row["message"] for row in tables["issues"]] == [
+        "the largest shell of the session has 4 volumes, a tensor needs 6"
+    ] * 2
+    assert used(tables, "anat") == ["sub-001_T1w.nii.gz"]
+
+
+def test_the_tolerance_of_the_tensor_fit_says_what_a_shell_is(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1)
+    (bids / "sub-001/dwi/sub-001_dwi.bval").write_text("0 900 900 900 1000 1000 1000")
+    assert used(run_index(bids, tmp_path), "dwi") == []
+    assert len(used(run_index(bids, tmp_path, shell_tolerance=0.2), "dwi")) == 1
 
 
 def test_filters_leave_out_with_a_reason(tmp_path):
