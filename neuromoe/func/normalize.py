@@ -114,7 +114,8 @@ def normalize(
     fd_threshold_mm : float, default=0.5
         Framewise displacement above which a volume is an outlier, mm.
     scrub : bool, default=True
-        Take outlier volumes out by a regressor of their own each; without, the group `outliers` is not used.
+        Take outlier volumes out by a regressor of their own each, and out of the noise regions' components; without,
+        the group `outliers` is not used.
     band_hz : list of float, optional
         Band of the maps, Hz; by default 0.01 and 0.1.
     seed_mm : list of float, optional
@@ -148,7 +149,7 @@ def normalize(
     run = read_run(*files, sidecars=sidecars, repetition_time_s=repetition_time_s)
     target = Template.load(template)
     noise = noise_masks_of(run, target, wm, csf)
-    table = run_confounds(run, noise, components=compcor_components, fd_threshold_mm=fd_threshold_mm)
+    table = run_confounds(run, noise, components=compcor_components, fd_threshold_mm=fd_threshold_mm, scrub=scrub)
     write_confounds(confounds, table)
     print(f"{len(table.columns)} confounds, {table.unsteady} volumes before the steady state", flush=True)
     low_hz, high_hz = band_hz or DEFAULT_BAND_HZ
