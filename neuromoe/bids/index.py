@@ -91,6 +91,7 @@ def index(
     from neuromoe.bids._derivatives import describe_derivatives
     from neuromoe.bids._fieldmaps import find_fieldmaps
     from neuromoe.bids._people import IDENTITY, People, check_people, clinical_rows
+    from neuromoe.bids._references import find_references
 
     label = label or {"column": "group"}
     columns = columns or {}
@@ -102,16 +103,18 @@ def index(
     rows, passed_over = one_per_session(rows, task=task, run=run)
     rows, too_few = with_tensor(rows, _diffusion_tables(bids_dir, rows), shell_tolerance) if not planned else (rows, [])
     fieldmaps, notes = find_fieldmaps(bids_dir, rows, unused_fieldmaps or {}) if not planned else ([], [])
+    references, noted = find_references(bids_dir, rows) if not planned else ([], [])
     keys = sorted({(row.image.participant_id, row.image.session_id) for row in rows if row.used})
     people = People(bids_dir, tables or [])
-    problems += passed_over + too_few + notes + check_people(people, keys, label["column"], columns)
+    problems += passed_over + too_few + notes + noted
+    problems += check_people(people, keys, label["column"], columns)
     _stop_if_useless(bids_dir, rows, keys, problems if strict else [])
     features = clinical_rows(
         people, keys, label=label, columns=columns, site_column=site_column, group_column=group_column
     )
     if derivatives:
         describe_derivatives(derivatives, bids_dir)
-    listed = [_manifest_row(row) for row in rows]
+    listed = [_manifest_row(row) for row in [*rows, *references]]
     listed += [_manifest_row(one.row) | {"intended_for": " ".join(one.targets)} for one in fieldmaps]
     write_table(manifest, listed, MANIFEST)
     write_table(sessions, _session_rows(rows, keys), SESSIONS)

@@ -96,6 +96,44 @@ def test_all_dwi_runs_are_used_and_one_bold_run(tmp_path):
     assert used(run_index(bids, tmp_path, task="nback"), "func") == ["sub-001_task-nback_bold.nii.gz"]
 
 
+def reference_beside(image: Path) -> str:
+    """Write a single-band reference of a run."""
+    suffix = image.name.rsplit("_", 1)[1]
+    reference = image.with_name(image.name.replace(suffix, "sbref.nii.gz"))
+    shutil.copyfile(image, reference)
+    return reference.name
+
+
+def test_single_band_references_of_the_runs_used_are_listed_with_one_note_in_all(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 2, modalities=[("anat",)])
+    expected = set()
+    for person in ("sub-001", "sub-002"):
+        expected.add(reference_beside(add_image(bids, f"{person}_task-rest_run-1", "func")))
+        expected.add(reference_beside(add_image(bids, f"{person}_dir-AP", "dwi")))
+        reference_beside(add_image(bids, f"{person}_task-rest_run-2", "func"))
+    tables = run_index(bids, tmp_path)
+    listed = [row for row in tables["manifest"] if row["suffix"] == "sbref"]
+    assert {Path(row["path"]).name for row in listed} == expected
+    assert all(row["used"] == "false" and "mean of the aligned volumes" in row["reason"] for row in listed)
+    (noted,) = [row for row in tables["issues"] if row["code"] == "SBREF_UNUSED"]
+    assert noted["severity"] == "note" and noted["message"].startswith("4 images are")
+    assert used(tables, "func") == [f"{person}_task-rest_run-1_bold.nii.gz" for person in ("sub-001", "sub-002")]
+
+
+def test_multi_echo_is_refused_and_the_message_says_what_to_do(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    for echo in ("1", "2"):
+        add_image(bids, f"sub-001_task-rest_echo-{echo}", "func")
+    tables = run_index(bids, tmp_path)
+    refused = [row for row in tables["issues"] if row["code"] == "MULTI_ECHO"]
+    assert [row["severity"] for row in refused] == ["error", "error"]
+    assert all("multi-echo" in row["message"] and "combine the echoes" in row["fix"] for row in refused)
+    assert used(tables, "func") == [] and used(tables, "anat") != []
+    assert {row["reason"] for row in tables["manifest"] if row["modality"] == "func"} == {"MULTI_ECHO"}
+    with pytest.raises(InputError, match=r"echo-1_bold.*MULTI_ECHO.*multi-echo BOLD is not combined"):
+        run_index(bids, tmp_path, strict=True)
+
+
 def test_a_task_run_stands_in_for_rest_with_a_warning(tmp_path):
     bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
     add_image(bids, "sub-001_task-nback", "func")
