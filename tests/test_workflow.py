@@ -104,6 +104,19 @@ def test_runs_of_dwi_are_merged_and_one_bold_run_is_used(tmp_path):
     )
 
 
+def test_network_maps_are_planned_where_they_are_asked_for(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("func",)])
+    plain = snakemake(tmp_path, "-n", config={"bids_dir": str(bids)}).stdout
+    (tmp_path / "atlas.tsv").write_text("name\tx\ty\tz\nA\t0\t0\t0\n")
+    planned = {}
+    for networks in ("bundled", str(tmp_path / "atlas.tsv")):
+        config = {"bids_dir": str(bids), "func": {"normalize": {"networks": networks}}}
+        planned[networks] = snakemake(tmp_path, "-n", "-p", config=config).stdout
+    assert "func_normalize" in plain and "stat-network_boldmap" not in plain
+    assert all(f"--networks {networks}" in plan for networks, plan in planned.items()), planned
+    assert all(re.search(r"--network-map \S+_stat-network_boldmap.nii.gz", plan) for plan in planned.values())
+
+
 def test_labels_bring_training_with_one_job_per_experiment_and_fold(tmp_path):
     bids = made_dataset(tmp_path / "bids", 12)
     split = {"folds": 3, "repeats": 2}

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neuromoe.bids._scan import Found
+from neuromoe.core.gradients import B0_MAX_S_MM2
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,30 @@ def _check_gradients(bids_dir: Path, image: Found, volumes: int) -> Iterator[Iss
         if numbers != expected:
             message = f"the image has {volumes} volumes, so {expected} numbers are needed; found {numbers}"
             yield error(f"{kind}_COUNT", message, path, "export the table again with the image")
+        elif kind == "BVAL":
+            yield from _check_bvals(bids_dir, path)
+
+
+def _check_bvals(bids_dir: Path, path: str) -> Iterator[Issue]:
+    try:
+        bvals = read_bvals(bids_dir, path)
+    except ValueError as err:
+        yield error("BVAL_INVALID", str(err), path, "export the table again with the image")
+        return
+    if not (bvals <= B0_MAX_S_MM2).any():
+        message = f"no volume of b=0 (up to {B0_MAX_S_MM2:g} s/mm^2); the least is {bvals.min():g}"
+        yield error("DWI_NO_B0", message, path, "add the series' b=0 volume, or exclude the file")
+
+
+def read_bvals(bids_dir: Path, path: str) -> NDArray:
+    """Read the b-values of a run, s/mm^2.
+
+    Raises
+    ------
+    ValueError
+        A word is no number.
+    """
+    return np.array([float(word) for word in (bids_dir / path).read_text().split()])
 
 
 def _check_bold(image: Found, header: Mapping[str, object], metadata: Mapping[str, object]) -> Iterator[Issue]:

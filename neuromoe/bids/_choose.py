@@ -4,8 +4,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from neuromoe.bids._checks import Issue, warning
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.bids._checks import Issue, error, warning
 from neuromoe.bids._scan import Found
+from neuromoe.core.gradients import Gradients
+
+LEAST_DIRECTIONS = 6
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,43 @@ def one_per_session(rows: Iterable[Row], *, task: str | None, run: str) -> tuple
 def _keep(row: Row, chosen: set[str]) -> Row:
     passed_over = row.used and row.image.modality != "dwi" and row.image.path not in chosen
     return row.left_out("another image of the session was chosen") if passed_over else row
+
+
+def with_tensor(
+    rows: Sequence[Row], tables: Mapping[str, tuple[str, NDArray]], tolerance: float
+) -> tuple[list[Row], list[Issue]]:
+    """Leave out the diffusion of a session whose runs have no shell of six volumes: no tensor can be fitted.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    tables : mapping of str to (str, array (V,))
+        The phase encoding ("" where it is not said) and the b-values, s/mm^2, of each diffusion run by its path. Runs
+        of one phase encoding count together, since only opposed ones can be joined, and only by topup.
+    tolerance : float
+        b-values within this share of a shell's median belong to it.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.used and row.image.modality == "dwi":
+            groups.setdefault((row.image.participant_id, row.image.session_id), []).append(row)
+    useless: set[str] = set()
+    issues: list[Issue] = []
+    for group in groups.values():
+        most = _largest_shell([tables[row.image.path] for row in group], tolerance)
+        if most < LEAST_DIRECTIONS:
+            useless |= {row.image.path for row in group}
+            message = f"the largest shell of the session has {most} volumes, a tensor needs {LEAST_DIRECTIONS}"
+            fix = "add the session's other diffusion runs, correct the b-values, or exclude the file"
+            issues += [error("DWI_DIRECTIONS", message, row.image.path, fix) for row in group]
+    return [row.left_out("DWI_DIRECTIONS") if row.image.path in useless else row for row in rows], issues
+
+
+def _largest_shell(runs: Sequence[tuple[str, NDArray]], tolerance: float) -> int:
+    phases = {phase for phase, _ in runs if phase} or {""}
+    joined = [np.concatenate([bvals for own, bvals in runs if own in ("", phase)]) for phase in phases]
+    shells = [shell for bvals in joined for shell in Gradients(bvals, np.zeros((len(bvals), 3))).shells(tolerance)]
+    return max((len(shell) for shell in shells), default=0)
 
 
 def _best_t1w(rows: Sequence[Row]) -> Row:

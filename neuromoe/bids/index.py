@@ -39,6 +39,7 @@ def index(
     serum: list[str] | None = None,
     site_column: str | None = None,
     group_column: str | None = None,
+    shell_tolerance: float = 0.05,
     unused_fieldmaps: dict[str, Any] | None = None,
 ) -> None:
     """Write the manifest of a BIDS dataset, its sessions, its issues and its clinical table.
@@ -76,6 +77,8 @@ def index(
         Those of `columns` that are serum markers.
     site_column, group_column : str, optional
         Columns of the site, and of the family or other unit that must not be split.
+    shell_tolerance : float, default=0.05
+        Diffusion volumes of b-values within this share of a shell's median belong to it.
     unused_fieldmaps : dict, optional
         Why the fieldmaps of a modality are not used, as in `{"func": "FSL's topup is not installed"}`.
 
@@ -84,10 +87,11 @@ def index(
     InputError
         No image was found, or `strict` is set and an image has an error.
     """
-    from neuromoe.bids._choose import Row, by_filters, one_per_session
+    from neuromoe.bids._choose import Row, by_filters, one_per_session, with_tensor
     from neuromoe.bids._derivatives import describe_derivatives
     from neuromoe.bids._fieldmaps import find_fieldmaps
     from neuromoe.bids._people import IDENTITY, People, check_people, clinical_rows
+    from neuromoe.bids._references import find_references
 
     label = label or {"column": "group"}
     columns = columns or {}
@@ -97,17 +101,20 @@ def index(
     )
     rows, problems = _checked(rows, bids_dir, planned is not None)
     rows, passed_over = one_per_session(rows, task=task, run=run)
+    rows, too_few = with_tensor(rows, _diffusion_tables(bids_dir, rows), shell_tolerance) if not planned else (rows, [])
     fieldmaps, notes = find_fieldmaps(bids_dir, rows, unused_fieldmaps or {}) if not planned else ([], [])
+    references, noted = find_references(bids_dir, rows) if not planned else ([], [])
     keys = sorted({(row.image.participant_id, row.image.session_id) for row in rows if row.used})
     people = People(bids_dir, tables or [])
-    problems += passed_over + notes + check_people(people, keys, label["column"], columns)
+    problems += passed_over + too_few + notes + noted
+    problems += check_people(people, keys, label["column"], columns)
     _stop_if_useless(bids_dir, rows, keys, problems if strict else [])
     features = clinical_rows(
         people, keys, label=label, columns=columns, site_column=site_column, group_column=group_column
     )
     if derivatives:
         describe_derivatives(derivatives, bids_dir)
-    listed = [_manifest_row(row) for row in rows]
+    listed = [_manifest_row(row) for row in [*rows, *references]]
     listed += [_manifest_row(one.row) | {"intended_for": " ".join(one.targets)} for one in fieldmaps]
     write_table(manifest, listed, MANIFEST)
     write_table(sessions, _session_rows(rows, keys), SESSIONS)
@@ -176,6 +183,18 @@ def _read(row: Any, bids_dir: Path, checks: Any) -> tuple[Any, list[Any]]:
     issues += checks.check(bids_dir, image, header, metadata)
     header["repetition_time_s"] = metadata.get("RepetitionTime") or header["repetition_time_s"]
     return replace(row, image=replace(image, header=header)), issues
+
+
+def _diffusion_tables(bids_dir: Path, rows: Sequence[Any]) -> dict[str, Any]:
+    """Return the phase encoding and the b-values of each used diffusion run, by its path."""
+    from neuromoe.bids._checks import read_bvals, read_metadata
+
+    images = [row.image for row in rows if row.used and row.image.modality == "dwi"]
+    phase = "PhaseEncodingDirection"
+    return {
+        image.path: (str(read_metadata(bids_dir, image)[0].get(phase, "")), read_bvals(bids_dir, image.bval))
+        for image in images
+    }
 
 
 def _stop_if_useless(bids_dir: Path, rows: Sequence[Any], keys: Sequence[Any], problems: Sequence[Any]) -> None:

@@ -13,17 +13,18 @@ from neuromoe.core.geometry import Grid, rigid_matrix
 from neuromoe.core.gradients import Gradients, stored_affine
 from neuromoe.core.images import Image
 from neuromoe.core.provenance import metadata_of
+from neuromoe.dwi._artefacts import without_bias
 from neuromoe.dwi._checks import noise_of
 from neuromoe.dwi._correction import (
     Corrected,
     Settings,
-    _denoised,
     _fd,
     _heeded,
     _mask_of,
     _median,
     _numbers,
     _orientation,
+    _prepared,
 )
 from neuromoe.dwi._series import Series
 from neuromoe.dwi._tensor import Maps
@@ -102,9 +103,7 @@ def correct_by_eddy(series: Series, plan: EddyPlan, settings: Settings) -> Corre
     """Denoise each run, join them, and let topup and eddy correct them; numbers as for our own correction."""
     from scipy.ndimage import binary_dilation
 
-    series, sigma = series.scaled(), None
-    if settings.denoise:
-        series, sigma = _denoised(series, settings.denoise_radius, settings.denoise_stride)
+    series, sigma, prepared = _prepared(series, settings)
     gradients, joined, voxel_mm = (
         series.gradients,
         Image(series.on_one_grid(), series.grid.affine),
@@ -127,7 +126,10 @@ def correct_by_eddy(series: Series, plan: EddyPlan, settings: Settings) -> Corre
     center = Grid(mask.shape, joined.affine).center_mm
     motion = np.stack([rigid_matrix(row, center) for row in eddy.parameters])
     numbers["fd_mean_mm"], numbers["fd_max_mm"] = _fd(motion, mask, joined.affine)
-    return Corrected(eddy.image, eddy.gradients, joined.like(mask), motion, numbers, reasons)
+    image = eddy.image
+    if settings.bias:
+        image = image.like(without_bias(data, image.affine, eddy.gradients, mask))
+    return Corrected(image, eddy.gradients, joined.like(mask), motion, numbers, [*prepared, *reasons])
 
 
 def fit_maps_by_fsl(series: Image, gradients: Gradients, mask: NDArray) -> tuple[Maps, float]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from neuromoe.core.gradients import Gradients
 from neuromoe.core.images import Image
+from neuromoe.dwi._artefacts import without_bias, without_drift, without_ringing
 from neuromoe.dwi._checks import neighbor_correlation, noise_of, volume_ml
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._mask import brain_mask, otsu_threshold
@@ -28,6 +29,9 @@ class Settings:
     denoise_stride: int = 2
     outliers: str = "censor"
     gradient_check: str = "warn"
+    gibbs: bool = False
+    drift: str = "none"
+    bias: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +70,7 @@ _LEAST_VOLUMES = 5
 
 def correct_series(series: Series, settings: Settings) -> Corrected:
     """Denoise each run, join and align them, mend lost slices, turn the gradients, and find the brain."""
-    series = series.scaled()
-    sigma = None
-    if settings.denoise:
-        series, sigma = _denoised(series, settings.denoise_radius, settings.denoise_stride)
+    series, sigma, prepared = _prepared(series, settings)
     gradients = series.gradients
     joined, affine = series.on_one_grid(), series.grid.affine
     motion = estimate_dwi_motion(joined, affine, gradients, settings.motion, runs=series.run_of_volume)
@@ -88,9 +89,25 @@ def correct_series(series: Series, settings: Settings) -> Corrected:
     noise = noise_of(joined[..., gradients.is_b0][..., 0], mask) if sigma is None else _median(sigma, mask)
     numbers["b0_snr"] = _median(data[..., gradients.is_b0].mean(axis=3), mask) / max(noise, 1e-6)
     numbers["fd_mean_mm"], numbers["fd_max_mm"] = _fd(motion, mask, affine)
+    if settings.bias:
+        data = without_bias(data, affine, gradients, mask)
     if settings.outliers == "censor":
         data[where_lost(lost, series.grid.shape, affine, motion, series.slice_axis)] = 0
-    return Corrected(Image(data, affine), turned, Image(mask, affine), motion, numbers, reasons)
+    return Corrected(Image(data, affine), turned, Image(mask, affine), motion, numbers, [*prepared, *reasons])
+
+
+def _prepared(series: Series, settings: Settings) -> tuple[Series, NDArray | None, list[str]]:
+    """Do what must be done before anything is interpolated; return the noise and what the user should know too."""
+    reasons: list[str] = []
+    series, sigma = series.scaled(), None
+    if settings.denoise:
+        series, sigma = _denoised(series, settings.denoise_radius, settings.denoise_stride)
+    if settings.gibbs:
+        series = without_ringing(series)
+    if settings.drift != "none":
+        series, reasons = without_drift(series, settings.drift)
+        series = series.scaled()
+    return series, sigma, reasons
 
 
 def _mended(series: Series, joined: NDArray, motion: NDArray, settings: Settings) -> tuple[NDArray, Series]:

@@ -1,9 +1,11 @@
 """Clean a diffusion series: denoise, align, turn the gradients, find the brain."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from neuromoe.core.ants import single_threaded
 from neuromoe.core.gradients import write_gradients
 from neuromoe.core.images import save_image
 from neuromoe.core.provenance import metadata_of, write_sidecar
@@ -39,6 +41,9 @@ def correct(
     outliers: str = "censor",
     gradient_check: str = "warn",
     coherence_fail: float = 0.25,
+    gibbs: bool = False,
+    drift: str = "none",
+    bias: bool = False,
     seed: int = 0,
 ) -> None:
     """Denoise and align the diffusion runs of a session and find the brain.
@@ -104,6 +109,13 @@ def correct(
         `fix` or `off`.
     coherence_fail : float, default=0.25
         Fibre coherence under the best reading of the gradients below which the verdict is `fail`.
+    gibbs : bool, default=False
+        Whether ringing at sharp edges is removed, after denoising.
+    drift : str, default="none"
+        Whether a drift of the scale within a run, told by its b=0 volumes, is undone: `none`, `linear` or
+        `quadratic`.
+    bias : bool, default=False
+        Whether all volumes are divided by the field that N4 finds in the mean b=0 volume.
     seed : int, default=0
         Seed of the registration.
 
@@ -117,6 +129,7 @@ def correct(
     Veraart J et al. 2016, doi:10.1016/j.neuroimage.2016.08.016; Leemans A, Jones DK 2009,
     doi:10.1002/mrm.21890 (turning the gradients).
     """
+    single_threaded(seed)
     from neuromoe.core.fsl import read_encoded
     from neuromoe.dwi._by_fsl import correct_by_eddy, plan_eddy
     from neuromoe.dwi._checks import Limits, judge
@@ -138,6 +151,7 @@ def correct(
     print(f"{len(runs)} of {len(dwi)} run(s), {len(series.gradients)} volumes of {series.grid.shape}", flush=True)
     motion = MotionSettings(motion_passes, motion_reach_rad, motion_noise, seed=seed)
     settings = Settings(denoise, denoise_radius, interpolation_order, motion, denoise_stride, outliers, gradient_check)
+    settings = replace(settings, gibbs=gibbs, drift=drift, bias=bias)
     result = correct_by_eddy(series, plan, settings) if plan else correct_series(series, settings)
     low_ml, high_ml = mask_volume_ml or [600.0, 2200.0]
     limits = Limits(fd_warn_mm, ndc_warn, outlier_slices_warn, low_ml, high_ml, coherence_fail)
@@ -157,6 +171,9 @@ def correct(
         "denoise_stride": denoise_stride,
         "outliers": outliers,
         "gradient_check": gradient_check,
+        "gibbs": gibbs,
+        "drift": drift,
+        "bias": bias,
         "seed": seed,
     }
     write_sidecar(

@@ -40,7 +40,9 @@ def cosine_drifts(volumes: int, repetition_time_s: float, period_s: float = DRIF
     return np.sqrt(2 / volumes) * np.cos(phase[:, None] * np.arange(1, count))
 
 
-def anatomical_components(series: NDArray, drifts: NDArray, count: int) -> Components:
+def anatomical_components(
+    series: NDArray, drifts: NDArray, count: int, kept: NDArray[np.bool_] | None = None
+) -> Components:
     """Return the first principal components of a noise region (aCompCor).
 
     Parameters
@@ -51,22 +53,28 @@ def anatomical_components(series: NDArray, drifts: NDArray, count: int) -> Compo
         Taken out first, with the mean.
     count : int
         Components wanted; fewer where the region has fewer voxels.
+    kept : bool array (V,), optional
+        Volumes that make the components, which are 0 elsewhere; all where that would be less than half.
 
     References
     ----------
     Behzadi et al. 2007, doi:10.1016/j.neuroimage.2007.04.042
     """
     volumes = series.shape[1]
-    model, _ = np.linalg.qr(np.column_stack([np.ones(volumes), drifts]))
+    if kept is None or 2 * kept.sum() < volumes:
+        kept = np.ones(volumes, bool)
+    series, drifts = series[:, kept], drifts[kept]
+    model, _ = np.linalg.qr(np.column_stack([np.ones(series.shape[1]), drifts]))
     clean = series.astype(np.float64) - (series @ model) @ model.T
     spread = clean.std(axis=1, keepdims=True)
     clean = clean[spread[:, 0] > 1e-9] / spread[spread[:, 0] > 1e-9]
     # The eigenvectors of V x V: a region can have many more voxels than there are volumes.
     values, vectors = np.linalg.eigh(clean.T @ clean)
     squares = np.clip(values[::-1], 0, None)
-    kept = min(count, int((squares > 1e-9 * max(squares[0], 1e-12)).sum()))
-    courses = _fixed_sign(vectors[:, ::-1][:, :kept])
-    return Components(courses, np.sqrt(squares[:kept]), squares[:kept] / max(squares.sum(), 1e-12))
+    found = min(count, int((squares > 1e-9 * max(squares[0], 1e-12)).sum()))
+    courses = np.zeros((volumes, found))
+    courses[kept] = _fixed_sign(vectors[:, ::-1][:, :found])
+    return Components(courses, np.sqrt(squares[:found]), squares[:found] / max(squares.sum(), 1e-12))
 
 
 def _fixed_sign(courses: NDArray) -> NDArray:

@@ -57,6 +57,7 @@ def make_confounds(
     repetition_time_s: float,
     components: int = 6,
     fd_threshold_mm: float = 0.5,
+    scrub: bool = True,
 ) -> Confounds:
     """Make all confounds of one run.
 
@@ -76,6 +77,8 @@ def make_confounds(
         Components kept of each noise region.
     fd_threshold_mm : float, default=0.5
         Framewise displacement that makes a volume an outlier; so does a standardised DVARS above 1.5.
+    scrub : bool, default=True
+        Outliers do not make the components of the noise regions, as volumes before the steady state never do.
     """
     parameters = motion_parameters(motion, center_mm)
     displacement, (changed, standard, _) = framewise_displacement(parameters), dvars(brain)
@@ -88,16 +91,15 @@ def make_confounds(
         "rmsd": rms_displacement(motion, center_mm),
     }
     drifts = cosine_drifts(brain.shape[1], repetition_time_s)
-    component_columns, metadata = _component_columns(noise, drifts, components)
+    unsteady, moved = unsteady_volumes(signals["global_signal"]), _outliers(displacement, standard, fd_threshold_mm)
+    steady = np.arange(brain.shape[1]) >= unsteady
+    component_columns, metadata = _component_columns(noise, drifts, components, steady & ~(moved & scrub))
     columns |= component_columns
     columns |= {f"cosine{index:02d}": course for index, course in enumerate(drifts.T)}
-    unsteady = unsteady_volumes(signals["global_signal"])
-    columns |= _spikes("non_steady_state_outlier", np.arange(brain.shape[1]) < unsteady)
+    columns |= _spikes("non_steady_state_outlier", ~steady)
     for name, course in zip(MOTION, parameters.T, strict=True):
         columns |= _expanded(name, course)
-    with np.errstate(invalid="ignore"):
-        moved = (displacement > fd_threshold_mm) | (standard > STD_DVARS_THRESHOLD)
-    columns |= _spikes("motion_outlier", moved & (np.arange(brain.shape[1]) >= unsteady))
+    columns |= _spikes("motion_outlier", moved & steady)
     return Confounds(columns, metadata, unsteady)
 
 
@@ -108,6 +110,11 @@ def write_confounds(path: Path, confounds: Confounds) -> None:
     np.savetxt(text, table, fmt="%.9g", delimiter="\t", header="\t".join(confounds.columns), comments="")
     write_text(path, text.getvalue().replace("nan", "n/a"))
     write_json(sidecar_path(path), confounds.metadata)
+
+
+def _outliers(displacement: NDArray, standard: NDArray, fd_threshold_mm: float) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return (displacement > fd_threshold_mm) | (standard > STD_DVARS_THRESHOLD)
 
 
 def _tissue_signals(noise: Mapping[str, NDArray], volumes: int) -> dict[str, NDArray]:
@@ -131,7 +138,7 @@ def _spikes(name: str, volumes: NDArray) -> dict[str, NDArray]:
 
 
 def _component_columns(
-    noise: Mapping[str, NDArray], drifts: NDArray, count: int
+    noise: Mapping[str, NDArray], drifts: NDArray, count: int, kept: NDArray[np.bool_]
 ) -> tuple[dict[str, NDArray], dict[str, Any]]:
     regions = {"a": np.concatenate([noise["wm"], noise["csf"]]), "c": noise["csf"], "w": noise["wm"]}
     columns: dict[str, NDArray] = {}
@@ -139,7 +146,7 @@ def _component_columns(
     for letter, series in regions.items():
         if not len(series):
             continue
-        found = anatomical_components(series, drifts, count)
+        found = anatomical_components(series, drifts, count, kept)
         names = [f"{letter}_comp_cor_{index:02d}" for index in range(found.courses.shape[1])]
         columns |= dict(zip(names, found.courses.T, strict=True))
         metadata |= dict(zip(names, _described(found, _MASKS[letter]), strict=True))

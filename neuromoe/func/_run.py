@@ -105,7 +105,9 @@ def noise_masks_of(run: Run, target: Template, wm: Path | None, csf: Path | None
     return noise_masks(shares, run.brain)
 
 
-def run_confounds(run: Run, noise: Mapping[str, NDArray], *, components: int, fd_threshold_mm: float) -> Confounds:
+def run_confounds(
+    run: Run, noise: Mapping[str, NDArray], *, components: int, fd_threshold_mm: float, scrub: bool
+) -> Confounds:
     """Make the confounds of a run on its own grid."""
     brain = aligned(run.image, run.motion, run.brain)
     return make_confounds(
@@ -116,4 +118,5 @@ def run_confounds(run: Run, noise: Mapping[str, NDArray], *, components: int, fd
         repetition_time_s=run.repetition_time_s,
         components=components,
         fd_threshold_mm=fd_threshold_mm,
+        scrub=scrub,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import resample
+from neuromoe.core.geometry import apply_affine, resample
 from neuromoe.core.images import save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import write_quality
@@ -39,6 +39,7 @@ def normalize(
     reho: Path,
     seed_map: Path,
     quality: Path,
+    network_map: Path | None = None,
     gm: Path | None = None,
     wm: Path | None = None,
     csf: Path | None = None,
@@ -49,9 +50,12 @@ def normalize(
     confound_share: float = 0.5,
     compcor_components: int = 6,
     fd_threshold_mm: float = 0.5,
+    scrub: bool = True,
     band_hz: list[float] | None = None,
     seed_mm: list[float] | None = None,
     seed_radius_mm: float = 6.0,
+    networks: str | None = None,
+    amplitude: str = "percent",
     interpolation_order: int = 3,
 ) -> None:
     """Make the confounds of a BOLD run, and its maps of ALFF, fALFF, ReHo and seed connectivity.
@@ -80,7 +84,7 @@ def normalize(
     mask_template : path
         Output: where the maps have values.
     alff : path
-        Output: amplitude of low-frequency fluctuation, percent of the brain's mean signal.
+        Output: amplitude of low-frequency fluctuation, in the unit that `amplitude` names.
     falff : path
         Output: its share of all frequencies.
     reho : path
@@ -89,6 +93,9 @@ def normalize(
         Output: Fisher's z of the correlation with the seed.
     quality : path
         Output: quality numbers and verdict.
+    network_map : path, optional
+        Output: Fisher's z of the correlation with each network's mean course (X, Y, Z, K); its JSON file names
+        the volumes.
     gm, wm, csf : path, optional
         Tissue probabilities of the T1w; without them, the template's are used.
     t1w_to_template : path, optional
@@ -106,12 +113,20 @@ def normalize(
         Components of each noise region.
     fd_threshold_mm : float, default=0.5
         Framewise displacement above which a volume is an outlier, mm.
+    scrub : bool, default=True
+        Take outlier volumes out by a regressor of their own each, and out of the noise regions' components; without,
+        the group `outliers` is not used.
     band_hz : list of float, optional
         Band of the maps, Hz; by default 0.01 and 0.1.
     seed_mm : list of float, optional
         Centre of the seed in the template, mm; by default the posterior cingulate cortex, 0, -53, 26.
     seed_radius_mm : float, default=6
-        Radius of the seed, mm.
+        Radius of the seed and of the networks' spheres, mm.
+    networks : str, optional
+        `bundled` for six networks of published centres, or the path of an atlas of whole-numbered labels or of a
+        table with columns name, x, y, z (template mm); none by default.
+    amplitude : str, default="percent"
+        Unit of ALFF: `percent` of the brain's median signal, or times its `mean` in the brain (mALFF).
     interpolation_order : int, default=3
         Spline order of the one interpolation.
 
@@ -119,24 +134,40 @@ def normalize(
     ------
     InputError
         A file that cannot be read, or no repetition time.
+
+    References
+    ----------
+    Spike regressors: Satterthwaite et al. 2013, doi:10.1016/j.neuroimage.2012.08.052. Networks: Dosenbach et al.
+    2010, doi:10.1126/science.1194144
     """
     from neuromoe.func._confounds import write_confounds
     from neuromoe.func._fluctuation import Band, Seed, make_maps, make_model
+    from neuromoe.func._networks import find_networks
     from neuromoe.func._run import noise_masks_of, read_run, run_confounds
 
     files = (bold, boldref, mask, motion, transform, t1w_to_template)
     run = read_run(*files, sidecars=sidecars, repetition_time_s=repetition_time_s)
     target = Template.load(template)
     noise = noise_masks_of(run, target, wm, csf)
-    table = run_confounds(run, noise, components=compcor_components, fd_threshold_mm=fd_threshold_mm)
+    table = run_confounds(run, noise, components=compcor_components, fd_threshold_mm=fd_threshold_mm, scrub=scrub)
     write_confounds(confounds, table)
     print(f"{len(table.columns)} confounds, {table.unsteady} volumes before the steady state", flush=True)
     low_hz, high_hz = band_hz or DEFAULT_BAND_HZ
     band = Band(low_hz, high_hz, run.repetition_time_s)
-    model = make_model(table, regressors or DEFAULT_REGRESSORS, band, confound_share)
+    groups = [group for group in regressors or DEFAULT_REGRESSORS if scrub or group != "outliers"]
+    model = make_model(table, groups, band, confound_share)
     inside = _inside(run, target)
     seed = Seed(tuple(seed_mm or POSTERIOR_CINGULATE_MM), seed_radius_mm)
-    maps = make_maps(run, target.mask.like(inside), model, seed, order=interpolation_order)
+    places = find_networks(networks, apply_affine(target.grid.affine, np.argwhere(inside)), seed_radius_mm)
+    maps = make_maps(
+        run,
+        target.mask.like(inside),
+        model,
+        seed,
+        order=interpolation_order,
+        amplitude_unit=amplitude,
+        networks=places,
+    )
     print(f"maps of {int(inside.sum())} voxels", flush=True)
     record: dict[str, Any] = {
         "sources": [p for p in (bold, motion, transform, t1w_to_template, gm, wm, csf, template) if p is not None],
@@ -147,13 +178,20 @@ def normalize(
             "seed_radius_mm": seed_radius_mm,
             "interpolation_order": interpolation_order,
             "fd_threshold_mm": fd_threshold_mm,
+            "scrub": scrub,
+            "amplitude": amplitude,
         },
         "SpatialReference": str(template),
         "NonSteadyStateVolumes": table.unsteady,
     }
     images = {alff: maps.alff, falff: maps.falff, reho: maps.reho, seed_map: maps.seed}
     _write(images, boldref_template, mask_template, run, target, inside, record)
-    _judge(quality, run, target, inside, maps, model, table)
+    if network_map:
+        save_image(maps.networks, network_map, target.grid.affine)
+        named = [{"Name": one.name, "Source": one.source, "Voxels": len(one.members)} for one in places]
+        write_sidecar(network_map, **record, Networks=named)
+    absent = [one.name for one in places if not len(one.members)]
+    _judge(quality, run, target, inside, maps, model, table, absent)
 
 
 def _inside(run: "Run", target: Template) -> NDArray[np.bool_]:
@@ -187,6 +225,7 @@ def _judge(
     maps: "Maps",
     model: "Model",
     table: "Confounds",
+    absent: list[str],
 ) -> None:
     from neuromoe.func._series import short_reason
 
@@ -205,6 +244,7 @@ def _judge(
     reasons = short_reason(volumes, run.repetition_time_s)
     reasons += [f"covers {100 * numbers['coverage']:.0f} % of the brain"] if numbers["coverage"] < 0.8 else []
     reasons += ["the seed lies outside the covered brain: its map is 0"] if maps.seed_voxels == 0 else []
+    reasons += [f"networks outside the covered brain, their maps are 0: {', '.join(absent)}"] if absent else []
     reasons += [f"{numbers['outliers_perc']:.0f} % of volumes moved"] if numbers["outliers_perc"] > 20 else []
     reasons += ["motion could not be regressed: too few volumes"] if "trans_x" not in model.names else []
     verdict = "fail" if numbers["coverage"] < 0.3 else "warn" if reasons else "pass"

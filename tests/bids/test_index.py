@@ -96,6 +96,44 @@ def test_all_dwi_runs_are_used_and_one_bold_run(tmp_path):
     assert used(run_index(bids, tmp_path, task="nback"), "func") == ["sub-001_task-nback_bold.nii.gz"]
 
 
+def reference_beside(image: Path) -> str:
+    """Write a single-band reference of a run."""
+    suffix = image.name.rsplit("_", 1)[1]
+    reference = image.with_name(image.name.replace(suffix, "sbref.nii.gz"))
+    shutil.copyfile(image, reference)
+    return reference.name
+
+
+def test_single_band_references_of_the_runs_used_are_listed_with_one_note_in_all(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 2, modalities=[("anat",)])
+    expected = set()
+    for person in ("sub-001", "sub-002"):
+        expected.add(reference_beside(add_image(bids, f"{person}_task-rest_run-1", "func")))
+        expected.add(reference_beside(add_image(bids, f"{person}_dir-AP", "dwi")))
+        reference_beside(add_image(bids, f"{person}_task-rest_run-2", "func"))
+    tables = run_index(bids, tmp_path)
+    listed = [row for row in tables["manifest"] if row["suffix"] == "sbref"]
+    assert {Path(row["path"]).name for row in listed} == expected
+    assert all(row["used"] == "false" and "mean of the aligned volumes" in row["reason"] for row in listed)
+    (noted,) = [row for row in tables["issues"] if row["code"] == "SBREF_UNUSED"]
+    assert noted["severity"] == "note" and noted["message"].startswith("4 images are")
+    assert used(tables, "func") == [f"{person}_task-rest_run-1_bold.nii.gz" for person in ("sub-001", "sub-002")]
+
+
+def test_multi_echo_is_refused_and_the_message_says_what_to_do(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    for echo in ("1", "2"):
+        add_image(bids, f"sub-001_task-rest_echo-{echo}", "func")
+    tables = run_index(bids, tmp_path)
+    refused = [row for row in tables["issues"] if row["code"] == "MULTI_ECHO"]
+    assert [row["severity"] for row in refused] == ["error", "error"]
+    assert all("multi-echo" in row["message"] and "combine the echoes" in row["fix"] for row in refused)
+    assert used(tables, "func") == [] and used(tables, "anat") != []
+    assert {row["reason"] for row in tables["manifest"] if row["modality"] == "func"} == {"MULTI_ECHO"}
+    with pytest.raises(InputError, match=r"echo-1_bold.*MULTI_ECHO.*multi-echo BOLD is not combined"):
+        run_index(bids, tmp_path, strict=True)
+
+
 def test_a_task_run_stands_in_for_rest_with_a_warning(tmp_path):
     bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
     add_image(bids, "sub-001_task-nback", "func")
@@ -120,6 +158,13 @@ def test_the_finest_t1w_is_used(tmp_path):
         (lambda dwi: dwi.with_suffix("").with_suffix(".bvec").unlink(), "BVEC_MISSING"),
         (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 1000"), "BVAL_COUNT"),
         (lambda dwi: dwi.with_suffix("").with_suffix(".bvec").write_text("0 0 0\n"), "BVEC_COUNT"),
+        (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 b b b b b b"), "BVAL_INVALID"),
+        (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("1000 " * 7), "DWI_NO_B0"),
+        (lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 " * 7), "DWI_DIRECTIONS"),
+        (
+            lambda dwi: dwi.with_suffix("").with_suffix(".bval").write_text("0 0 1000 1000 1000 2000 2000"),
+            "DWI_DIRECTIONS",
+        ),
         (lambda dwi: dwi.write_bytes(b"no image"), "HEADER_UNREADABLE"),
         (lambda dwi: dwi.with_suffix("").with_suffix(".json").write_text("{"), "JSON_INVALID"),
     ],
@@ -133,6 +178,35 @@ def test_an_image_with_an_error_is_left_out_by_name_and_strict_stops(tmp_path, s
     assert tables["sessions"][0]["dwi"] == "false"
     with pytest.raises(InputError, match=code):
         run_index(bids, tmp_path, strict=True)
+
+
+def test_the_runs_of_a_session_share_their_shells_and_unweighted_ones_may_stand_beside(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    for name, bvals in (("run-1", "0 0 0 0 1000 1000 1000"), ("run-2", "0 0 0 0 1010 995 1000"), ("run-3", "0 " * 7)):
+        add_image(bids, f"sub-001_{name}", "dwi", PhaseEncodingDirection="j")
+        (bids / f"sub-001/dwi/sub-001_{name}_dwi.bval").write_text(bvals)
+    tables = run_index(bids, tmp_path)
+    assert len(used(tables, "dwi")) == 3 and "DWI_DIRECTIONS" not in codes(tables)
+
+
+def test_runs_of_opposed_phase_do_not_add_up_to_a_shell(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    for name, phase in (("dir-AP", "j-"), ("dir-PA", "j")):
+        add_image(bids, f"sub-001_{name}", "dwi", PhaseEncodingDirection=phase)
+        (bids / f"sub-001/dwi/sub-001_{name}_dwi.bval").write_text("0 0 0 1000 1000 1000 1000")
+    tables = run_index(bids, tmp_path)
+    assert used(tables, "dwi") == [] and "DWI_DIRECTIONS" in codes(tables)
+    assert [row["message"] for row in tables["issues"]] == [
+        "the largest shell of the session has 4 volumes, a tensor needs 6"
+    ] * 2
+    assert used(tables, "anat") == ["sub-001_T1w.nii.gz"]
+
+
+def test_the_tolerance_of_the_tensor_fit_says_what_a_shell_is(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1)
+    (bids / "sub-001/dwi/sub-001_dwi.bval").write_text("0 900 900 900 1000 1000 1000")
+    assert used(run_index(bids, tmp_path), "dwi") == []
+    assert len(used(run_index(bids, tmp_path, shell_tolerance=0.2), "dwi")) == 1
 
 
 def test_filters_leave_out_with_a_reason(tmp_path):

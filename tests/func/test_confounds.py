@@ -102,6 +102,31 @@ def test_components_agree_with_nipype(courses):
     np.testing.assert_allclose(ours.variance_explained, described["variance_explained"][:4], rtol=1e-6)
 
 
+def test_volumes_that_are_left_out_make_no_component_and_have_none(courses):
+    region, drifts = courses[:200].astype(np.float64), np.zeros((VOLUMES, 0))
+    kept = np.ones(VOLUMES, bool)
+    kept[[0, 1, 90]] = False
+    found, alone = (
+        anatomical_components(region, drifts, 4, kept),
+        anatomical_components(region[:, kept], drifts[kept], 4),
+    )
+    assert not found.courses[~kept].any()
+    np.testing.assert_array_equal(found.courses[kept], alone.courses)
+    all_made, few = anatomical_components(region, drifts, 4), np.arange(VOLUMES) < VOLUMES // 3
+    np.testing.assert_array_equal(anatomical_components(region, drifts, 4, few).courses, all_made.courses)
+
+
+def test_outliers_make_components_only_where_nothing_is_scrubbed(courses, motion, confounds):
+    noise = {"wm": courses[:200], "csf": courses[200:300]}
+    settings = {"center_mm": np.zeros(3), "repetition_time_s": TR_S}
+    whole = make_confounds(courses, noise, motion, scrub=False, **settings)
+    assert confounds.named("motion_outlier") == whole.named("motion_outlier") != []
+    for name in ("motion_outlier00", "non_steady_state_outlier00"):
+        volume = int(np.argmax(confounds.columns[name]))
+        assert confounds.columns["a_comp_cor_00"][volume] == 0
+        assert (whole.columns["a_comp_cor_00"][volume] != 0) == name.startswith("motion")
+
+
 def test_a_run_without_noise_regions_still_gets_a_table(courses, motion):
     empty = {"wm": courses[:0], "csf": courses[:0]}
     found = make_confounds(courses, empty, motion, center_mm=np.zeros(3), repetition_time_s=TR_S)

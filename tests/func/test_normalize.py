@@ -10,6 +10,7 @@ from neuromoe.core.quality import read_quality
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, read_transform, write_affines, write_transform
 from neuromoe.func._confounds import MOTION
+from neuromoe.func._networks import find_networks
 from neuromoe.func._slicetiming import correct_slice_timing
 from neuromoe.func._tissues import noise_masks, pull_share, push_share
 from neuromoe.func.normalize import normalize
@@ -149,6 +150,109 @@ def test_a_seed_outside_the_brain_gives_an_empty_map_and_a_warning(person, input
     found = run_normalize(person, inputs, tmp_path, seed_mm=[200.0, 0.0, 0.0])
     assert not load_image(found["seed_map"], ndim=3).data.any()
     assert any("seed" in reason for reason in read_quality(found["quality"])["reasons"])
+
+
+SPOILT = 20
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["scrubbed", "kept"])
+def spoilt(request, person, inputs, tmp_path_factory):
+    """Maps of a run one of whose volumes is spoilt in one way or another, with and without scrubbing."""
+    found = []
+    for way, factor in enumerate((1.5, 0.6)):
+        folder = tmp_path_factory.mktemp(f"spoilt-{request.param}-{way}")
+        bold, noise = load_image(inputs["bold"], ndim=4), np.random.default_rng(way)
+        data = bold.data.copy()
+        data[..., SPOILT] = np.abs(factor * data[..., SPOILT] + noise.normal(0, 50, data.shape[:3]))
+        save_image(bold.like(data), folder / "bold.nii.gz", repetition_time_s=2.0)
+        changed = inputs | {"bold": folder / "bold.nii.gz"}
+        # The components, too, are taken from regions that hold the spoilt volume.
+        groups = ["motion", "outliers", "tissues", "compcor"]
+        found.append(
+            run_normalize(person, changed, folder, regressors=groups, compcor_components=2, scrub=request.param)
+        )
+    return request.param, found
+
+
+@pytest.mark.parametrize("name", ["alff", "falff", "reho", "seed_map"])
+def test_how_a_volume_is_spoilt_matters_to_the_maps_only_without_scrubbing(spoilt, name):
+    scrubbed, outputs = spoilt
+    one, other = (load_image(paths[name], ndim=3).data for paths in outputs)
+    inside = load_image(outputs[0]["mask_template"], ndim=3).data > 0
+    apart = np.abs(one - other)[inside].mean() / one[inside].std()
+    # With scrubbing float32's rounding is left, a ten-thousandth; without, confounds take only part of it out.
+    assert apart < 1e-3 if scrubbed else apart > 0.01, apart
+
+
+def test_mean_amplitude_is_one_in_the_brain_and_the_same_map_otherwise(person, inputs, normalized, tmp_path):
+    found = run_normalize(person, inputs, tmp_path, regressors=REGRESSORS, amplitude="mean")
+    ours, percent = (load_image(outputs["alff"], ndim=3).data for outputs in (found, normalized))
+    inside = load_image(normalized["mask_template"], ndim=3).data > 0
+    # Both are single precision.
+    assert ours[inside].mean(dtype=float) == pytest.approx(1, abs=1e-5)
+    assert ours == pytest.approx(percent / percent[inside].mean(dtype=float), rel=1e-4)
+    assert found["reho"].read_bytes() == normalized["reho"].read_bytes()
+
+
+def network_maps(person, inputs, folder, networks):
+    found = run_normalize(
+        person, inputs, folder, regressors=REGRESSORS, networks=str(networks), network_map=folder / "networks.nii.gz"
+    )
+    named = json.loads((folder / "networks.json").read_text())["Networks"]
+    return found, dict(
+        zip([one["Name"] for one in named], load_image(folder / "networks.nii.gz", 4).data.T, strict=True)
+    )
+
+
+def test_a_network_of_the_seed_alone_gives_the_seeds_map(person, inputs, normalized, tmp_path):
+    (tmp_path / "centres.tsv").write_text("name\tx\ty\tz\nseed\t0\t-53\t26\nfar\t0\t0\t200\n")
+    found, maps = network_maps(person, inputs, tmp_path, tmp_path / "centres.tsv")
+    seed = load_image(normalized["seed_map"], ndim=3).data.T
+    # The seed is filtered voxel by voxel, a network's mean at once: the same but for rounding.
+    assert np.abs(maps["seed"] - seed).max() < 1e-3
+    assert not maps["far"].any()
+    assert any("far" in reason for reason in read_quality(found["quality"])["reasons"])
+
+
+def test_an_atlas_gives_a_map_per_label_with_the_names_beside_it(person, inputs, tmp_path):
+    template = Template.load(person.template)
+    right = template.grid.world()[:, 0].reshape(template.grid.shape) > 0
+    labels = np.where(template.gm.data > 0.7, np.where(right, 2, 5), 0)
+    save_image(labels, tmp_path / "atlas.nii.gz", template.grid.affine, dtype=np.uint8)
+    (tmp_path / "atlas.tsv").write_text("index\tname\n2\tright\n")
+    _, maps = network_maps(person, inputs, tmp_path, tmp_path / "atlas.nii.gz")
+    assert list(maps) == ["right", "label-5"]
+    grey, white = template.gm.data.T > 0.9, template.wm.data.T > 0.95
+    for image in maps.values():
+        values = image[grey & (image != 0)]
+        assert np.isfinite(image).all() and np.median(values) > 0.8 > 0.4 > np.median(image[white & (image != 0)])
+
+
+def test_bundled_networks_are_six_with_a_published_source(person, inputs, tmp_path):
+    _, maps = network_maps(person, inputs, tmp_path, "bundled")
+    assert sorted(maps) == [
+        "cerebellum", "cingulo-opercular", "default", "fronto-parietal", "occipital", "sensorimotor"
+    ]  # fmt: skip
+    named = json.loads((tmp_path / "networks.json").read_text())["Networks"]
+    assert all("doi:10.1126/science.1194144" in one["Source"] for one in named)
+    # A 4 mm voxel is rarely missed by a sphere of 6 mm: a wrong space would lose most of them.
+    assert all(one["Voxels"] > 100 for one in named if one["Name"] != "cerebellum")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("absent.tsv", None), ("centres.tsv", "name\tx\ty\nA\t1\t2\n"), ("empty.tsv", "")]
+)
+def test_networks_that_cannot_be_read_are_refused_with_the_settings_name(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match="networks"):
+        find_networks(str(tmp_path / name), np.zeros((1, 3)), 6.0)
+
+
+def test_an_atlas_of_probabilities_is_refused(tmp_path):
+    save_image(np.full((4, 4, 4), 0.5), tmp_path / "atlas.nii.gz", np.eye(4))
+    with pytest.raises(InputError, match="whole-numbered"):
+        find_networks(str(tmp_path / "atlas.nii.gz"), np.zeros((1, 3)), 6.0)
 
 
 def test_tissue_shares_agree_whether_pulled_or_pushed(person):

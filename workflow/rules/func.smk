@@ -1,3 +1,4 @@
+NETWORKS = SETTINGS["func"]["normalize"]["networks"]
 FUNC = f"{DERIVATIVES}/{{folder}}/func/{{name}}_"
 
 
@@ -36,6 +37,7 @@ rule func_correct:
 
 rule func_normalize:
     input:
+        **(dict(networks=NETWORKS) if NETWORKS not in (None, "bundled") else {}),
         bold=FUNC + "desc-slicetimed_bold.nii.gz",
         boldref=FUNC + "boldref.nii.gz",
         mask=FUNC + "desc-brain_mask.nii.gz",
@@ -46,6 +48,7 @@ rule func_normalize:
         csf=from_anatomy("label-CSF_probseg.nii.gz"),
         t1w_to_template=from_anatomy(f"from-T1w_to-{SPACE}_mode-image_xfm.h5"),
     output:
+        **(dict(network_map=FUNC + f"space-{SPACE}_stat-network_boldmap.nii.gz") if NETWORKS else {}),
         confounds=FUNC + "desc-confounds_timeseries.tsv",
         boldref_template=FUNC + f"space-{SPACE}_boldref.nii.gz",
         mask_template=FUNC + f"space-{SPACE}_desc-brain_mask.nii.gz",

@@ -21,6 +21,7 @@ def index_settings():
         serum=clinical["serum"] or demo.get("serum"),
         site_column=SETTINGS["site_column"] or demo.get("site_column"),
         group_column=SETTINGS["group_column"],
+        shell_tolerance=SETTINGS["dwi"]["normalize"]["shell_tolerance"],
         unused_fieldmaps=unused_fieldmaps(),
     )
 
