@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.gradients import Gradients
+from neuromoe.core.gradients import Gradients, determines_tensor
 from neuromoe.core.images import Image
 from neuromoe.core.motion import mean_of_aligned
 from neuromoe.dwi._artefacts import without_bias, without_drift, without_ringing
@@ -14,7 +14,7 @@ from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._eddy import estimate_eddy
 from neuromoe.dwi._mask import brain_mask, otsu_threshold
 from neuromoe.dwi._motion import MotionSettings, estimate_dwi_motion, framewise_displacement_mm
-from neuromoe.dwi._normalization import determines_tensor, fit_maps, unmask
+from neuromoe.dwi._normalization import fit_maps, unmask
 from neuromoe.dwi._orientation import Orientation, check_orientation
 from neuromoe.dwi._outliers import replace_lost, where_lost
 from neuromoe.dwi._series import Series
