@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.bids._scan import Found
-from neuromoe.core.gradients import B0_MAX_S_MM2
+from neuromoe.core.gradients import B0_MAX_S_MM2, Gradients
 
 
 @dataclass(frozen=True)
@@ -156,3 +156,17 @@ def read_metadata(bids_dir: Path, image: Found) -> tuple[dict[str, object], list
         except ValueError as err:
             issues.append(error("JSON_INVALID", str(err), path, "correct the file"))
     return merged, issues
+
+
+def read_table_of(bids_dir: Path, image: Found) -> Gradients:
+    """Read the gradients of a run whose counts are right, along its own axes; vectors without a sense become zero."""
+    assert image.bval and image.bvec
+    bvals = read_bvals(bids_dir, image.bval)
+    rows = [line.split() for line in (bids_dir / image.bvec).read_text().splitlines() if line.strip()]
+    try:
+        vectors = np.array(rows, float)
+    except ValueError:
+        vectors = np.zeros((3, len(bvals)))
+    vectors = vectors.T if vectors.shape == (3, len(bvals)) else vectors
+    sensible = vectors.shape == (len(bvals), 3) and np.isfinite(vectors).all()
+    return Gradients(bvals, vectors if sensible else np.zeros((len(bvals), 3)))

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from neuromoe.bids._checks import Issue, error, warning
 from neuromoe.bids._scan import Found
-from neuromoe.core.gradients import Gradients
-
-LEAST_DIRECTIONS = 6
+from neuromoe.core.gradients import LEAST_DIRECTIONS, Gradients, concatenate, determines_tensor
 
 
 @dataclass(frozen=True)
@@ -106,16 +104,16 @@ def _keep(row: Row, chosen: set[str]) -> Row:
 
 
 def with_tensor(
-    rows: Sequence[Row], tables: Mapping[str, tuple[str, NDArray]], tolerance: float
+    rows: Sequence[Row], tables: Mapping[str, tuple[str, Gradients]], tolerance: float
 ) -> tuple[list[Row], list[Issue]]:
-    """Leave out the diffusion of a session whose runs have no shell of six volumes: no tensor can be fitted.
+    """Leave out the diffusion of a session whose runs have no shell that determines a tensor.
 
     Parameters
     ----------
     rows : sequence of Row
-    tables : mapping of str to (str, array (V,))
-        The phase encoding ("" where it is not said) and the b-values, s/mm^2, of each diffusion run by its path. Runs
-        of one phase encoding count together, since only opposed ones can be joined, and only by topup.
+    tables : mapping of str to (str, Gradients)
+        The phase encoding ("" where it is not said) and the gradients of each diffusion run by its path. Runs of one
+        phase encoding count together.
     tolerance : float
         b-values within this share of a shell's median belong to it.
     """
@@ -126,20 +124,28 @@ def with_tensor(
     useless: set[str] = set()
     issues: list[Issue] = []
     for group in groups.values():
-        most = _largest_shell([tables[row.image.path] for row in group], tolerance)
-        if most < LEAST_DIRECTIONS:
+        best = _largest_shell([tables[row.image.path] for row in group], tolerance)
+        if not _determines(best):
             useless |= {row.image.path for row in group}
-            message = f"the largest shell of the session has {most} volumes, a tensor needs {LEAST_DIRECTIONS}"
+            wanted = f"a tensor needs {LEAST_DIRECTIONS} directions that do not repeat or lie in a plane"
+            message = f"the largest shell of the session has {len(best)} volumes; {wanted}"
             fix = "add the session's other diffusion runs, correct the b-values, or exclude the file"
             issues += [error("DWI_DIRECTIONS", message, row.image.path, fix) for row in group]
     return [row.left_out("DWI_DIRECTIONS") if row.image.path in useless else row for row in rows], issues
 
 
-def _largest_shell(runs: Sequence[tuple[str, NDArray]], tolerance: float) -> int:
+def _largest_shell(runs: Sequence[tuple[str, Gradients]], tolerance: float) -> NDArray:
+    """Return the directions (V, 3) of the shell that determines a tensor, else of the largest one."""
     phases = {phase for phase, _ in runs if phase} or {""}
-    joined = [np.concatenate([bvals for own, bvals in runs if own in ("", phase)]) for phase in phases]
-    shells = [shell for bvals in joined for shell in Gradients(bvals, np.zeros((len(bvals), 3))).shells(tolerance)]
-    return max((len(shell) for shell in shells), default=0)
+    joined = [concatenate(table for own, table in runs if own in ("", phase)) for phase in phases]
+    shells = [table.directions[shell] for table in joined for shell in table.shells(tolerance)]
+    return max(shells, key=lambda shell: (_determines(shell), len(shell)), default=np.zeros((0, 3)))
+
+
+def _determines(directions: NDArray) -> bool:
+    # Vectors that are wrong otherwise are the step's to tell.
+    unit = np.abs(np.linalg.norm(directions, axis=1) - 1) < 0.1
+    return determines_tensor(directions) if unit.all() else len(directions) >= LEAST_DIRECTIONS
 
 
 def _best_t1w(rows: Sequence[Row]) -> Row:

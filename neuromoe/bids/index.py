@@ -186,13 +186,13 @@ def _read(row: Any, bids_dir: Path, checks: Any) -> tuple[Any, list[Any]]:
 
 
 def _diffusion_tables(bids_dir: Path, rows: Sequence[Any]) -> dict[str, Any]:
-    """Return the phase encoding and the b-values of each used diffusion run, by its path."""
-    from neuromoe.bids._checks import read_bvals, read_metadata
+    """Return the phase encoding and the gradients of each used diffusion run, by its path."""
+    from neuromoe.bids._checks import read_metadata, read_table_of
 
     images = [row.image for row in rows if row.used and row.image.modality == "dwi"]
     phase = "PhaseEncodingDirection"
     return {
-        image.path: (str(read_metadata(bids_dir, image)[0].get(phase, "")), read_bvals(bids_dir, image.bval))
+        image.path: (str(read_metadata(bids_dir, image)[0].get(phase, "")), read_table_of(bids_dir, image))
         for image in images
     }
 

@@ -16,6 +16,7 @@ from neuromoe.core.atomic import write_text
 from neuromoe.core.errors import InputError
 
 B0_MAX_S_MM2 = 50.0
+LEAST_DIRECTIONS = 6
 _NORM_TOLERANCE = 0.1
 
 
@@ -81,6 +82,15 @@ class Gradients:
             shells.append(left[inside])
             left = left[~inside]
         return shells
+
+
+def determines_tensor(directions: NDArray) -> bool:
+    """Tell whether directions (V, 3) of one shell determine the tensor's six numbers."""
+    if len(directions) < LEAST_DIRECTIONS:
+        return False
+    x, y, z = directions.T
+    design = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
+    return bool(np.linalg.svd(design, compute_uv=False)[-1] > 1e-2)
 
 
 def concatenate(tables: Iterable[Gradients]) -> Gradients:

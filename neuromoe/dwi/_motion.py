@@ -90,7 +90,7 @@ def estimate_dwi_motion(
         volumes = series[..., shell]
         found = _to_anchor(volumes, anchor, settings.seed)
         if len(shell) >= LEAST_DIRECTIONS:
-            found = _refine(volumes, affine, gradients[shell], found, settings)
+            found = refine(volumes, affine, gradients[shell], found, settings)
         mean = Image(mean_of_aligned(volumes, affine, found), affine)
         offset = bridge(mean, anchor, motion, found, shell, b0, runs, sd_mm=settings.bridge_mm, seed=settings.seed)
         motion[shell] = found @ offset
@@ -116,9 +116,10 @@ def _to_anchor(volumes: NDArray, anchor: Image, seed: int) -> NDArray:
     return np.stack(found)
 
 
-def _refine(
+def refine(
     volumes: NDArray, affine: NDArray, gradients: Gradients, motion: NDArray, settings: MotionSettings
 ) -> NDArray:
+    """Align each volume of a shell to what the others predict for it, from `motion` (V, 4, 4) on."""
     for _ in range(settings.passes):
         turned = gradients.rotated(np.linalg.inv(motion[:, :3, :3]))
         aligned = align(volumes, affine, motion)

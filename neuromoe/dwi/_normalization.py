@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import Grid, Transform, map_points, resample, sample
-from neuromoe.core.gradients import Gradients
+from neuromoe.core.gradients import LEAST_DIRECTIONS, Gradients, determines_tensor
 from neuromoe.core.images import Image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
 from neuromoe.dwi._tensor import Maps, fit_tensor, tensor_maps
 
-_LEAST_DIRECTIONS = 6
 _DEFORMATION_MM = 3.0
 
 
@@ -31,19 +30,10 @@ def select_shell(gradients: Gradients, tolerance: float, where: object) -> NDArr
             return np.sort(np.concatenate([np.flatnonzero(gradients.is_b0), shell]))
     found = ", ".join(f"{len(shell)} at b={np.median(gradients.bvals_s_mm2[shell]):.0f}" for shell in shells)
     raise InputError(
-        expected=f"a shell of at least {_LEAST_DIRECTIONS} directions that determine a tensor",
+        expected=f"a shell of at least {LEAST_DIRECTIONS} directions that determine a tensor",
         found=found or "no weighted volume", where=str(where),
         fix="leave the image out, or widen `shell_tolerance`",
     )  # fmt: skip
-
-
-def determines_tensor(directions: NDArray) -> bool:
-    """Tell whether directions (V, 3) of one shell determine the tensor's six numbers."""
-    if len(directions) < _LEAST_DIRECTIONS:
-        return False
-    x, y, z = directions.T
-    design = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
-    return bool(np.linalg.svd(design, compute_uv=False)[-1] > 1e-2)
 
 
 def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray, *, robust: bool = False) -> tuple[Maps, float]:

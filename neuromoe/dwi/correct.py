@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuromoe.core.ants import single_threaded
-from neuromoe.core.gradients import write_gradients
+from neuromoe.core.gradients import stored_affine, write_gradients
 from neuromoe.core.images import save_image
 from neuromoe.core.provenance import metadata_of, write_sidecar
 from neuromoe.core.quality import write_quality
+
+if TYPE_CHECKING:
+    from neuromoe.dwi._series import Series
 
 
 def correct(
@@ -44,6 +49,7 @@ def correct(
     gibbs: bool = False,
     drift: str = "none",
     bias: bool = False,
+    eddy: str = "rigid",
     seed: int = 0,
 ) -> None:
     """Denoise and align the diffusion runs of a session and find the brain.
@@ -116,6 +122,9 @@ def correct(
         `quadratic`.
     bias : bool, default=False
         Whether all volumes are divided by the field that N4 finds in the mean b=0 volume.
+    eddy : str, default="rigid"
+        What is corrected in weighted volumes: `rigid`, the head's motion, or `affine`, also shear and scale along
+        phase encoding, which the sidecars must tell. FSL's eddy does its own.
     seed : int, default=0
         Seed of the registration.
 
@@ -143,6 +152,7 @@ def correct(
     plan = plan_eddy(Series(runs), dwi, sidecars, images, **backends)
     undistorted = plan is not None and plan.with_topup
     reasons: list[str] = []
+    kept = list(range(len(runs)))
     if not undistorted:
         kept, reasons = of_one_phase(runs, [_phase(path, sidecars) for path in dwi])
         runs = [runs[index] for index in kept]
@@ -151,8 +161,9 @@ def correct(
     print(f"{len(runs)} of {len(dwi)} run(s), {len(series.gradients)} volumes of {series.grid.shape}", flush=True)
     motion = MotionSettings(motion_passes, motion_reach_rad, motion_noise, seed=seed)
     settings = Settings(denoise, denoise_radius, interpolation_order, motion, denoise_stride, outliers, gradient_check)
-    settings = replace(settings, gibbs=gibbs, drift=drift, bias=bias)
-    result = correct_by_eddy(series, plan, settings) if plan else correct_series(series, settings)
+    settings = replace(settings, gibbs=gibbs, drift=drift, bias=bias, eddy=eddy)
+    axes = _phase_axes(series, [dwi[index] for index in kept], sidecars)
+    result = correct_by_eddy(series, plan, settings) if plan else correct_series(series, settings, axes)
     low_ml, high_ml = mask_volume_ml or [600.0, 2200.0]
     limits = Limits(fd_warn_mm, ndc_warn, outlier_slices_warn, low_ml, high_ml, coherence_fail)
     verdict, reasons = judge(result.numbers, limits, [*reasons, *result.reasons])
@@ -174,6 +185,7 @@ def correct(
         "gibbs": gibbs,
         "drift": drift,
         "bias": bias,
+        "eddy": eddy,
         "seed": seed,
     }
     write_sidecar(
@@ -191,3 +203,15 @@ def correct(
 def _phase(image: Path, sidecars: list[Path] | None) -> str | None:
     value = metadata_of(image, sidecars).get("PhaseEncodingDirection")
     return str(value) if value else None
+
+
+def _phase_axes(series: "Series", dwi: list[Path], sidecars: list[Path] | None) -> NDArray | None:
+    """Return each volume's axis of phase encoding (V, 3) in the world, or None where a run does not say it."""
+    axes = []
+    for path in dwi:
+        phase = _phase(path, sidecars) or ""
+        if phase[:1] not in ("i", "j", "k"):
+            return None
+        axis = stored_affine(path)[:3, "ijk".index(phase[0])]
+        axes.append(axis / np.linalg.norm(axis))
+    return np.stack(axes)[series.run_of_volume]
