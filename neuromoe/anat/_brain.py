@@ -1,16 +1,16 @@
 """Brain extraction: register the whole head to the template's, bring its mask back, let the border follow the image."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._edge import settle
 from neuromoe.anat._head import at_voxel_mm, crop_neck, foreground, stretch
-from neuromoe.anat._start import Alignment, align, correlation, detail_correlation, linear
+from neuromoe.anat._start import Alignment, align, better, correlation, detail_correlation, linear
 from neuromoe.core.geometry import map_points, resample, sample
 from neuromoe.core.greedy import greedy_deformable
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, solid
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
 
@@ -36,7 +36,7 @@ class Brain:
         What the mask is judged by.
     """
 
-    mask: NDArray
+    mask: NDArray[np.bool_]
     start: str
     scores: dict[str, float]
     to_template: Chain
@@ -61,20 +61,28 @@ def find_brain(head: Image, template: Template, *, voxel_mm: float = 4.0, seed: 
     inside = resample(template.mask, target.grid) > 0.5
     near, touching = (_grown(inside, mm, target) for mm in (NEAR_MM, TOUCHING_MM))
     heads = {"cropped": at_voxel_mm(crop_neck(head), voxel_mm), "whole": at_voxel_mm(head, voxel_mm)}
-    best, scores = align(target, near, heads, seed)
+    best, scores = align(target, inside, heads, seed)
     # The scalp must not pull: the last steps look at the brain and what touches it.
     affine, inverse, fits = _fit(target, best, inside, near, touching, seed)
     coarse = sample(template.mask, map_points(inverse, best.moving.grid.world())).reshape(best.moving.data.shape)
-    found = _tidy(stretch(best.moving.like(coarse), head) > 0.5)
+    found = solid(stretch(best.moving.like(coarse), head) > 0.5)
     numbers = _numbers(affine) | fits | {"turn_deg": best.turn_deg}
     if found.any():
         edge = settle(head, found)
-        found = _tidy(edge.mask)
+        found = solid(edge.mask)
         numbers |= {"edge_shift_mm": edge.shift_mm, "edge_contrast": edge.contrast, "edge_share": edge.rim_share}
-    # With nothing found the head itself is shown; its volume or its score tells that it is no brain.
+    # With nothing found the head itself is shown, and fails.
     if not found.any():
         found = stretch(best.moving.like(foreground(best.moving) * 1.0), head) > 0.5
+        numbers["edge_contrast"] = 0.0
     return Brain(found, best.start, scores, inverse, numbers)
+
+
+def with_mask(brain: Brain, mask: NDArray[np.bool_]) -> Brain:
+    """Take another mask, and judge it by how it overlaps the one found and not by the border of that one."""
+    numbers = {name: value for name, value in brain.numbers.items() if not name.startswith("edge_")}
+    numbers["template_dice"] = float(2 * (mask & brain.mask).sum() / max(1, mask.sum() + brain.mask.sum()))
+    return replace(brain, mask=mask, numbers=numbers)
 
 
 def _fit(
@@ -82,7 +90,8 @@ def _fit(
 ) -> tuple[Affine, Chain, dict[str, float]]:
     """Refine the linear map near the brain, then deform; return both and how the brains correlate."""
     masks = [target.like(region.astype(np.float32)) for region in (near, touching)]
-    affine = linear(target, best.moving, best.affine, fixed_mask=masks[0], iterations="30x10", seed=seed)
+    nearer = linear(target, best.moving, best.affine, fixed_mask=masks[0], iterations="30x10", seed=seed)
+    _, affine = better(target, best.moving, best.affine, nearer, inside)
     chain, inverse = greedy_deformable(
         target, best.moving, initial=affine, fixed_mask=masks[1], iterations="60x20", seed=seed
     )
@@ -111,13 +120,3 @@ def _within_reach(target: Image, template: Template) -> Image:
     affine = target.affine.copy()
     affine[:3, 3] += target.affine[:3, 2] * bottom
     return Image(target.data[:, :, bottom:], affine)
-
-
-def _tidy(mask: NDArray) -> NDArray:
-    """Leave out air and specks, fill holes."""
-    from scipy.ndimage import binary_fill_holes, label
-
-    pieces, _ = label(mask)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return binary_fill_holes(pieces == sizes.argmax()) if sizes.max() else mask

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import resample
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, solid
 
 COARSE_MM = 4.0
 # A head from the vertex to below the cerebellum is shorter.
@@ -17,14 +16,11 @@ HEIGHT_MM = 180.0
 def foreground(image: Image) -> NDArray:
     """Tell head from air by Otsu's threshold on the smoothed image, keeping the largest piece (X, Y, Z)."""
     from dipy.segment.threshold import otsu
-    from scipy.ndimage import binary_fill_holes, gaussian_filter, label
+    from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter(image.data, 2.0 / image.voxel_mm)
     # Otsu on the whole range calls the bright fat the head; half of it keeps brain and muscle.
-    pieces, _ = label(smooth > 0.5 * otsu(smooth))
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return binary_fill_holes(pieces == sizes.argmax())
+    return solid(smooth > 0.5 * otsu(smooth))
 
 
 def crop_neck(image: Image, *, height_mm: float = HEIGHT_MM) -> Image:
@@ -88,13 +84,16 @@ def stretch(field: Image, image: Image) -> NDArray:
 
 
 def at_voxel_mm(image: Image, voxel_mm: float) -> Image:
-    """Resample to cubic voxels of `voxel_mm`, smoothing first along axes that become coarser."""
+    """Resample to cubic voxels of `voxel_mm`, smoothing first along axes that become coarser.
+
+    What the image's border cuts goes on to the border of the new voxels.
+    """
     from scipy.ndimage import gaussian_filter
 
     ratio = voxel_mm / image.voxel_mm
     smooth = gaussian_filter(image.data, np.where(ratio > 1.2, 0.4 * ratio, 0.0))
     grid = image.grid.at_voxel_mm(voxel_mm)
-    return Image(resample(image.like(smooth), grid), grid.affine)
+    return Image(stretch(image.like(smooth), Image(np.empty(grid.shape, np.float32), grid.affine)), grid.affine)
 
 
 def check_content(image: Image, path: Path) -> None:

@@ -1,25 +1,25 @@
 """Whether a mask can be a brain."""
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._brain import Brain
-from neuromoe.anat._start import GOOD_CORRELATION, STRETCH
-from neuromoe.core.images import Image
+from neuromoe.anat._start import STRETCH
+from neuromoe.core.images import Image, volume_ml
+from neuromoe.core.quality import worst
 
 # Volumes of brains from three years of age to old age, with room for how tightly a mask is drawn, ml.
 POSSIBLE_ML, USUAL_ML = (500.0, 2300.0), (800.0, 2100.0)
 # Real heads and a phantom reached .8 and more; a bottle, noise and a knee .2 to .4.
 NO_BRAIN_NCC, DOUBTFUL_NCC = 0.5, 0.65
+GOOD_CORRELATION = 0.6
 NO_EDGE = 0.2
+LIKE_TEMPLATE = 0.85
 CUT_SHARE = 0.06
 # No head in a scanner is turned so far: the axes are not what the header says.
 TURNED_DEG = 60.0
-
-
-def volume_ml(mask: NDArray, image: Image) -> float:
-    """Return the volume of a mask, ml."""
-    return float(mask.sum() * np.prod(image.voxel_mm) / 1000)
 
 
 def cut_share(mask: NDArray, image: Image) -> float:
@@ -42,41 +42,37 @@ def cut_share(mask: NDArray, image: Image) -> float:
 
 def judge(brain: Brain, head: Image) -> tuple[str, list[str]]:
     """Judge a brain mask by its volume, its border and its likeness to the template: pass, warn or fail, and why."""
-    fails, warnings = _failures(brain, head), _warnings(brain, head)
-    return ("fail" if fails else "warn" if warnings else "pass"), [*fails, *warnings]
+    found = [*_by_size(brain.mask, head), *_by_likeness(brain.numbers), *_by_place(brain)]
+    found.sort(key=lambda one: one[0] != "fail")
+    return worst([verdict for verdict, _ in found]), [reason for _, reason in found]
 
 
-def _failures(brain: Brain, head: Image) -> list[str]:
-    volume, numbers = volume_ml(brain.mask, head), brain.numbers
-    low, high = POSSIBLE_ML
-    reasons = []
-    if not low <= volume <= high:
-        reasons.append(f"brain volume {volume:.0f} ml is outside {low:.0f}-{high:.0f} ml")
-    if numbers["detail_ncc"] < NO_BRAIN_NCC:
-        reasons.append(
-            f"tissue correlates with the template's by {numbers['detail_ncc']:.2f}, less than {NO_BRAIN_NCC}"
-        )
-    if numbers.get("edge_contrast", 0.0) < NO_EDGE:
-        reasons.append(f"no dark rim around the brain: the signal falls by {numbers.get('edge_contrast', 0):.0%}")
-    return reasons
+def _by_size(mask: NDArray, head: Image) -> Iterator[tuple[str, str]]:
+    volume, cut = volume_ml(mask, head.affine), cut_share(mask, head)
+    for verdict, word, (low, high) in (("fail", "impossible", POSSIBLE_ML), ("warn", "unusual", USUAL_ML)):
+        if not low <= volume <= high:
+            yield verdict, f"brain volume {volume:.0f} ml is {word} (outside {low:.0f}-{high:.0f} ml)"
+            break
+    if cut > CUT_SHARE:
+        yield "warn", f"the image ends in the brain: {cut:.0%} of its surface"
 
 
-def _warnings(brain: Brain, head: Image) -> list[str]:
-    volume, numbers, score = volume_ml(brain.mask, head), brain.numbers, brain.scores[brain.start]
-    low, high = USUAL_ML
-    cut = cut_share(brain.mask, head)
-    checks = [
-        (not low <= volume <= high, f"brain volume {volume:.0f} ml is unusual (outside {low:.0f}-{high:.0f} ml)"),
-        (
-            score < GOOD_CORRELATION,
-            f"the head correlates with the template's by {score:.2f}, less than {GOOD_CORRELATION}",
-        ),
-        (
-            numbers["detail_ncc"] < DOUBTFUL_NCC,
-            f"tissue correlates with the template's by {numbers['detail_ncc']:.2f}, less than {DOUBTFUL_NCC}",
-        ),
-        (numbers["affine_stretch"] > STRETCH, f"the affine stretches axes by {numbers['affine_stretch']:.2f}"),
-        (cut > CUT_SHARE, f"the image ends in the brain: {cut:.0%} of its surface"),
-        (numbers["turn_deg"] > TURNED_DEG, "the header's axes are wrong: left and right cannot be known"),
-    ]
-    return [reason for holds, reason in checks if holds]
+def _by_likeness(numbers: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    detail = numbers["detail_ncc"]
+    if detail < DOUBTFUL_NCC:
+        verdict, limit = ("fail", NO_BRAIN_NCC) if detail < NO_BRAIN_NCC else ("warn", DOUBTFUL_NCC)
+        yield verdict, f"tissue correlates with the template's by {detail:.2f}, less than {limit}"
+    if numbers.get("edge_contrast", NO_EDGE) < NO_EDGE:
+        yield "fail", f"no dark rim around the brain: the signal falls by {numbers['edge_contrast']:.0%}"
+    if numbers.get("template_dice", 1.0) < LIKE_TEMPLATE:
+        yield "warn", f"the mask overlaps the template's by {numbers['template_dice']:.2f}, less than {LIKE_TEMPLATE}"
+
+
+def _by_place(brain: Brain) -> Iterator[tuple[str, str]]:
+    score, numbers = brain.scores[brain.start], brain.numbers
+    if score < GOOD_CORRELATION:
+        yield "warn", f"the head correlates with the template's by {score:.2f}, less than {GOOD_CORRELATION}"
+    if numbers["affine_stretch"] > STRETCH:
+        yield "warn", f"the affine stretches axes by {numbers['affine_stretch']:.2f}"
+    if numbers["turn_deg"] > TURNED_DEG:
+        yield "warn", "the header's axes are wrong: left and right cannot be known"

@@ -1,22 +1,28 @@
-"""Quality numbers of a T1-weighted image, after MRIQC.
+"""Quality numbers of a T1-weighted image, under MRIQC's names.
 
 References
 ----------
 .. [1] Esteban et al. (2017), MRIQC: advancing the automatic prediction of image quality in MRI from unseen sites,
    PLoS ONE 12, doi:10.1371/journal.pone.0184661.
+.. [2] Mortamet et al. (2009), Automatic quality assessment in structural brain magnetic resonance imaging,
+   Magnetic Resonance in Medicine 62, doi:10.1002/mrm.21992.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._brain import Brain
-from neuromoe.anat._head import foreground
-from neuromoe.anat._plausible import volume_ml
-from neuromoe.core.images import Image
+from neuromoe.anat._head import at_voxel_mm, foreground, stretch
+from neuromoe.core.images import Image, volume_ml
+
+TISSUES = ("csf", "gm", "wm")
+SURE = 0.8
+# Values of air this many robust standard deviations above the median are artefacts.
+ARTEFACT_SD = 10.0
 
 
 def tissue_quality(head: Image, brain: Brain, tissues: NDArray) -> dict[str, float]:
-    """Return brain volume (ml), tissue fractions, contrast and noise numbers.
+    """Return brain volume (ml), shares of the tissues, contrast and noise numbers.
 
     Parameters
     ----------
@@ -30,33 +36,91 @@ def tissue_quality(head: Image, brain: Brain, tissues: NDArray) -> dict[str, flo
     Returns
     -------
     dict
-        `cnr` and `cjv` as MRIQC defines them, `snr_wm`, `efc`, and what the mask is judged by.
+        `snr_*`, `cnr`, `cjv`, `efc`, `fber`, `qi_1` and `icvs_*` with MRIQC's formulas, and what the mask is judged by.
     """
-    csf, gm, wm = (head.data[tissue > 0.8] for tissue in tissues)
-    # Air around a defaced head holds zeros written by the defacing: only what was measured is noise.
-    measured = head.data[~foreground(head) & (head.data > 0)]
-    air_sd = float(measured.std()) if measured.size else 0.0
-    contrast = abs(_mean(wm) - _mean(gm))
+    values = {name: head.data[tissue > SURE] for name, tissue in zip(TISSUES, tissues, strict=True)}
+    covered = foreground(head)
+    air = _air(head, covered, brain.mask)
+    shares = tissues.sum(axis=(1, 2, 3)) / tissues.sum()
     return {
-        "brain_ml": volume_ml(brain.mask, head),
+        "brain_ml": volume_ml(brain.mask, head.affine),
         "correlation": brain.scores[brain.start],
-        "csf_fraction": float(tissues[0].sum() / tissues.sum()),
-        "gm_fraction": float(tissues[1].sum() / tissues.sum()),
-        "wm_fraction": float(tissues[2].sum() / tissues.sum()),
-        "cnr": contrast / float(np.sqrt(air_sd**2 + _sd(wm) ** 2 + _sd(gm) ** 2)),
-        "cjv": (_sd(wm) + _sd(gm)) / contrast,
-        "snr_wm": _mean(wm) / _sd(wm),
+        **{f"icvs_{name}": float(share) for name, share in zip(TISSUES, shares, strict=True)},
+        **tissue_contrast(values, head.data[air]),
         "efc": entropy_focus(head.data),
+        "fber": energy_ratio(head.data[covered], head.data[air]),
+        "qi_1": artefact_share(head, covered, air),
         **brain.numbers,
     }
 
 
-def _mean(values: NDArray) -> float:
-    return float(values.mean()) if values.size else float("nan")
+def tissue_contrast(values: dict[str, NDArray], air: NDArray) -> dict[str, float]:
+    """Return signal- and contrast-to-noise ratios and the coefficient of joint variation.
+
+    Parameters
+    ----------
+    values : dict of array (N,)
+        Signal of `csf`, `gm` and `wm`.
+    air : array (N,)
+        Signal outside the head.
+    """
+    middle = {name: _median(some) for name, some in values.items()}
+    spread = {name: float(some.std()) if some.size else float("nan") for name, some in values.items()}
+    contrast = abs(middle["wm"] - middle["gm"])
+    snr = {name: middle[name] / (spread[name] * np.sqrt(n / (n - 1))) for name, n in _counts(values)}
+    noise = np.sqrt((air.var() if air.size else 0.0) + spread["wm"] ** 2 + spread["gm"] ** 2)
+    return {
+        **{f"snr_{name}": float(value) for name, value in snr.items()},
+        "snr_total": float(np.mean(list(snr.values()))),
+        "cnr": float(contrast / noise),
+        "cjv": (_robust_sd(values["wm"]) + _robust_sd(values["gm"])) / contrast,
+    }
 
 
-def _sd(values: NDArray) -> float:
-    return float(values.std()) if values.size else float("nan")
+def _counts(values: dict[str, NDArray]) -> list[tuple[str, int]]:
+    return [(name, max(some.size, 2)) for name, some in values.items()]
+
+
+def _median(values: NDArray) -> float:
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def _robust_sd(values: NDArray) -> float:
+    """Return the standard deviation that the median absolute deviation of a normal distribution tells."""
+    return 1.4826 * _median(np.abs(values - _median(values))) if values.size else float("nan")
+
+
+def _air(head: Image, covered: NDArray, brain: NDArray) -> NDArray:
+    """Tell what was measured outside the head, no lower than the brain (X, Y, Z): zeros were written by a defacing."""
+    air = ~covered & (head.data > 0)
+    air[:, :, : int(np.flatnonzero(brain.any(axis=(0, 1)))[0]) if brain.any() else 0] = False
+    return air
+
+
+def energy_ratio(head: NDArray, air: NDArray) -> float:
+    """Return the median energy in the head over that in the air (foreground-background energy ratio), -1 without air.
+
+    Examples
+    --------
+    >>> energy_ratio(np.array([4.0, 6.0, 8.0]), np.array([1.0, 2.0, 3.0]))
+    9.0
+    """
+    energy = float(np.median(air**2)) if air.size else 0.0
+    return float(np.median(head**2)) / energy if energy >= 1e-3 else -1.0
+
+
+def artefact_share(head: Image, covered: NDArray, air: NDArray) -> float:
+    """Return the share of the air, away from the head, that holds connected voxels far above the noise [2]_."""
+    from scipy.ndimage import binary_opening, distance_transform_edt
+
+    values = head.data[air]
+    if values.size < 100:
+        return 0.0
+    coarse = at_voxel_mm(head.like(covered.astype(np.float32)), 4.0)
+    distance = stretch(coarse.like(distance_transform_edt(coarse.data < 0.5).astype(np.float32)), head)
+    bright = air & (head.data > _median(values) + ARTEFACT_SD * _robust_sd(values))
+    bright = binary_opening(bright & (distance > 0.1 * distance[air].max())) & air
+    return float(bright.sum() / values.size)
 
 
 def entropy_focus(data: NDArray) -> float:

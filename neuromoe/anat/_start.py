@@ -13,8 +13,8 @@ from neuromoe.core.greedy import greedy_affine
 from neuromoe.core.images import Image
 from neuromoe.core.transforms import Affine, Chain
 
-# Heads with a right alignment reach .6 and more; a head laid wrongly stays below.
-GOOD_CORRELATION = 0.6
+# Details of a head that is laid rightly correlate by .56 and more after an affine, those of one laid wrongly below .2.
+GOOD_SCORE = 0.45
 UP = np.array([0.0, 0.0, 1.0])
 SCAN_MM = 8.0
 # Heads differ from the template by less than this: factor of the volume, and the longest over the shortest axis.
@@ -47,7 +47,7 @@ class Alignment:
     correlation : float
         Of the heads.
     score : float
-        The correlation, of the heads and of what is near the brain, less what the affine exaggerates.
+        Correlation of the details inside the brain, less what the affine exaggerates.
     """
 
     start: str
@@ -63,15 +63,15 @@ class Alignment:
         return float(np.rad2deg(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
 
 
-def align(target: Image, near: NDArray, heads: dict[str, Image], seed: int) -> tuple[Alignment, dict[str, float]]:
+def align(target: Image, inside: NDArray, heads: dict[str, Image], seed: int) -> tuple[Alignment, dict[str, float]]:
     """Register a head linearly to the template's from one start after the other until one is good.
 
     Parameters
     ----------
     target : Image (X, Y, Z)
         The template's head on coarse voxels.
-    near : array (X, Y, Z) of bool
-        What lies near the template's brain.
+    inside : array (X, Y, Z) of bool
+        The template's brain.
     heads : dict
         `cropped`, without the neck, and `whole`, the person's head on the same coarse voxels.
     seed : int
@@ -87,24 +87,24 @@ def align(target: Image, near: NDArray, heads: dict[str, Image], seed: int) -> t
     tried: list[Alignment] = []
     for name in ("level", "chin down", "chin up"):
         turn = rotation_matrix(np.deg2rad(_SMALL_TURNS[name]))
-        tried.append(_finish(name, target, near, heads["cropped"], turn, seed))
-        if tried[-1].score >= GOOD_CORRELATION:
+        tried.append(_finish(name, target, inside, heads["cropped"], turn, seed))
+        if tried[-1].score >= GOOD_SCORE:
             break
     else:
-        for name, turn in _promising(target, near, heads["whole"], seed):
-            tried.append(_finish(name, target, near, _without_neck(heads["whole"], turn), turn, seed))
+        for name, turn in _promising(target, inside, heads["whole"], seed):
+            tried.append(_finish(name, target, inside, _without_neck(heads["whole"], turn), turn, seed))
     return max(tried, key=lambda one: one.score), {one.start: one.correlation for one in tried}
 
 
-def _promising(target: Image, near: NDArray, head: Image, seed: int, keep: int = 2) -> list[tuple[str, NDArray]]:
+def _promising(target: Image, inside: NDArray, head: Image, seed: int, keep: int = 2) -> list[tuple[str, NDArray]]:
     """Scan all starts on very coarse voxels and name the best."""
     coarse, whole = at_voxel_mm(target, SCAN_MM), at_voxel_mm(head, SCAN_MM)
-    around = at_voxel_mm(target.like(near.astype(np.float32)), SCAN_MM).data > 0.5
+    brain = at_voxel_mm(target.like(inside.astype(np.float32)), SCAN_MM).data > 0.5
     scores = {}
     for name, turn in _turns():
         moving = _without_neck(whole, turn)
         affine = linear(coarse, moving, laid(coarse, moving, turn), dof=7, iterations="40", seed=seed)
-        scores[name] = _score(coarse, moving, affine, around)[1]
+        scores[name] = rate(coarse, moving, affine, brain)
     turns = dict(_turns())
     return [(name, turns[name]) for name in sorted(scores, key=lambda name: -scores[name])[:keep]]
 
@@ -151,23 +151,26 @@ def linear(target: Image, moving: Image, start: Affine, **settings) -> Affine:
         return start
 
 
-def _finish(name: str, target: Image, near: NDArray, moving: Image, turn: NDArray, seed: int) -> Alignment:
+def _finish(name: str, target: Image, inside: NDArray, moving: Image, turn: NDArray, seed: int) -> Alignment:
     start = laid(target, moving, turn)
     similarity = linear(target, moving, start, dof=7, iterations="60x30", seed=seed)
     affine = linear(target, moving, similarity, iterations="60x30", seed=seed)
-    correlation, score = _score(target, moving, affine, near)
-    # An affine that runs away is worse than the similarity before it.
-    if exaggeration(affine) > 0 and exaggeration(similarity) < exaggeration(affine):
-        affine = similarity
-        correlation, score = _score(target, moving, affine, near)
-    return Alignment(name, moving, affine, correlation, score)
+    score, affine = better(target, moving, similarity, affine, inside)
+    return Alignment(name, moving, affine, correlation(target, moving, (affine,)), score)
 
 
-def _score(target: Image, moving: Image, affine: Affine, near: NDArray) -> tuple[float, float]:
-    """Return the correlation of the heads, and the score by which starts are compared."""
-    whole = correlation(target, moving, (affine,))
-    both = min(whole, correlation(target, moving, (affine,), near) + 0.1)
-    return whole, both - exaggeration(affine)
+def better(target: Image, moving: Image, one: Affine, other: Affine, inside: NDArray) -> tuple[float, Affine]:
+    """Return the score of the better of two linear maps, and that map: a longer search may run away."""
+    scores = [rate(target, moving, affine, inside) for affine in (one, other)]
+    return (scores[0], one) if scores[0] > scores[1] else (scores[1], other)
+
+
+def rate(target: Image, moving: Image, affine: Affine, inside: NDArray) -> float:
+    """Return the score by which linear maps are compared.
+
+    A head that is laid wrongly correlates with the template's nearly as well as one laid rightly; its details do not.
+    """
+    return detail_correlation(target, moving, (affine,), inside) - exaggeration(affine)
 
 
 def exaggeration(affine: Affine) -> float:

@@ -1,6 +1,5 @@
 """Clean a T1-weighted image and find the brain and its tissues, on the image's own grid."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from neuromoe.core.ants import single_threaded
@@ -63,7 +62,7 @@ def extract(
         The image cannot be read, is not 3-D, holds nothing, or its header gives other units or impossible voxels.
     """
     single_threaded(seed)
-    from neuromoe.anat._brain import find_brain
+    from neuromoe.anat._brain import find_brain, with_mask
     from neuromoe.anat._head import check_content, correct_bias
     from neuromoe.anat._plausible import judge
     from neuromoe.anat._quality import tissue_quality
@@ -79,7 +78,7 @@ def extract(
     target = Template.load(template)
     brain = find_brain(head, target, voxel_mm=registration_mm, seed=seed)
     if mask_backend == "fsl":
-        brain = replace(brain, mask=bet(head))
+        brain = with_mask(brain, bet(head))
     verdict, reasons = judge(brain, head)
     if doubts:
         verdict, reasons = worst([verdict, "warn"]), [*reasons, *doubts]

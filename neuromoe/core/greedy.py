@@ -73,6 +73,9 @@ def greedy_affine(
     RuntimeError
         It failed, or its matrix is singular: the images have nothing in common.
     """
+    turn = _far_turn(initial)
+    moving = Image(moving.data, np.linalg.inv(turn) @ moving.affine)
+    initial = None if initial is None else Affine(np.linalg.inv(turn) @ initial.matrix)
     names: dict[str, Any] = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "result": None}
     start = "-ia-image-centers" if initial is None else "-ia START"
     mask = _mask(names, fixed_mask)
@@ -80,7 +83,20 @@ def greedy_affine(
     matrix = np.asarray(_run(command, names, seed, initial)["result"], float)
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-3:
         raise RuntimeError(f"greedy found no linear map with `{command}`")
-    return Affine(matrix)
+    return Affine(turn @ matrix)
+
+
+def _far_turn(initial: Affine | None) -> NDArray:
+    """Return the rotation (4, 4) of a start that turns by more than 90 degrees, else the identity.
+
+    greedy describes rotations by axis and angle, which has no derivative at 180 degrees: it stays there or fails.
+    """
+    turn = np.eye(4)
+    if initial is not None:
+        left, _, right = np.linalg.svd(initial.matrix[:3, :3])
+        if np.trace(left @ right) < 1:
+            turn[:3, :3] = left @ right
+    return turn
 
 
 def greedy_deformable(

@@ -138,3 +138,35 @@ def save_image(
         if str(path).endswith(".gz"):
             content = gzip.compress(content, compresslevel=4, mtime=0)
         temporary.write_bytes(content)
+
+
+def volume_ml(mask: NDArray, affine: NDArray) -> float:
+    """Return the volume of a mask, ml.
+
+    Examples
+    --------
+    >>> volume_ml(np.ones((10, 10, 10), bool), np.diag([2.0, 2.0, 3.0, 1.0]))
+    12.0
+    """
+    return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000)
+
+
+def largest_piece(mask: NDArray) -> NDArray[np.bool_]:
+    """Keep the largest connected piece of a mask (X, Y, Z), by faces; nothing of an empty one.
+
+    Examples
+    --------
+    >>> largest_piece(np.array([1, 0, 1, 1], bool)).astype(int)
+    array([0, 0, 1, 1])
+    """
+    from scipy.ndimage import label
+
+    pieces, count = label(mask)
+    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if count else np.zeros(mask.shape, bool)
+
+
+def solid(mask: NDArray) -> NDArray[np.bool_]:
+    """Keep the largest piece of a mask (X, Y, Z) and fill its holes."""
+    from scipy.ndimage import binary_fill_holes
+
+    return binary_fill_holes(largest_piece(mask))

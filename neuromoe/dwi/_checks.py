@@ -53,11 +53,6 @@ def noise_of(volume: NDArray, mask: NDArray) -> float:
     return float(1.4826 * np.median(np.abs(inside)) / np.sqrt(1.5)) if inside.size else float("nan")
 
 
-def volume_ml(mask: NDArray, voxel_mm: NDArray) -> float:
-    """Volume of a mask, ml."""
-    return float(mask.sum() * np.prod(voxel_mm) / 1000)
-
-
 @dataclass(frozen=True)
 class Limits:
     """Beyond which a number warns; a mask outside its volumes and fibres that do not go on fail."""

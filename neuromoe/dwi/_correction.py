@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.gradients import Gradients, determines_tensor
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, volume_ml
 from neuromoe.core.motion import mean_of_aligned
 from neuromoe.dwi._artefacts import without_bias, without_drift, without_ringing
-from neuromoe.dwi._checks import neighbor_correlation, noise_of, volume_ml
+from neuromoe.dwi._checks import neighbor_correlation, noise_of
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._eddy import estimate_eddy
 from neuromoe.dwi._mask import brain_mask, otsu_threshold
@@ -100,7 +100,7 @@ def correct_series(series: Series, settings: Settings, axes: NDArray | None = No
     found = _orientation(data, gradients.rotated(turns), mask, affine, settings.gradient_check)
     gradients, reasons = _heeded(gradients, found, settings.gradient_check)
     turned = gradients.rotated(turns)
-    numbers = _numbers(data, turned, mask, series.grid.voxel_mm)
+    numbers = _numbers(data, turned, mask, series.grid.affine)
     numbers |= {"fiber_coherence": found.given, "fiber_coherence_best": found.best} if found else {}
     numbers |= {"outlier_slices": float(lost.sum()), "outlier_volumes": float(lost.any(axis=0).sum())}
     noise = noise_of(joined[..., gradients.is_b0][..., 0], mask) if sigma is None else _median(sigma, mask)
@@ -209,10 +209,10 @@ def _mask_of(data: NDArray, gradients: Gradients, voxel_mm: NDArray) -> NDArray:
     return brain_mask(b0, weighted, voxel_mm)
 
 
-def _numbers(data: NDArray, turned: Gradients, mask: NDArray, voxel_mm: NDArray) -> dict[str, float]:
+def _numbers(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArray) -> dict[str, float]:
     return {
         "ndc": neighbor_correlation(data, turned, mask),
-        "mask_volume_ml": volume_ml(mask, voxel_mm),
+        "mask_volume_ml": volume_ml(mask, affine),
         "volumes": float(len(turned)),
         "directions": float((~turned.is_b0).sum()),
     }

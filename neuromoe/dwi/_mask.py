@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.core.images import largest_piece
+
 
 def brain_mask(b0: NDArray, weighted: NDArray, voxel_mm: NDArray) -> NDArray:
     """Find the brain from what stays bright under diffusion weighting.
@@ -32,11 +34,11 @@ def brain_mask(b0: NDArray, weighted: NDArray, voxel_mm: NDArray) -> NDArray:
     contrast = gaussian_filter(np.sqrt(np.maximum(b0, 0) * np.maximum(weighted, 0)), 1.5 / voxel_mm)
     ceiling = np.quantile(contrast, 0.98)
     bright = contrast > otsu_threshold(np.minimum(contrast, ceiling))
-    core = _largest(_grow(bright, -4.0, voxel_mm))
+    core = largest_piece(_grow(bright, -4.0, voxel_mm))
     mask = _grow(core, 5.5, voxel_mm) & bright
     padded = np.pad(mask, 4, mode="edge")
     closed = _grow(_grow(padded, 8.0, voxel_mm), -8.0, voxel_mm)[4:-4, 4:-4, 4:-4]
-    return _largest(binary_fill_holes(closed | mask))
+    return largest_piece(binary_fill_holes(closed | mask))
 
 
 def _grow(mask: NDArray, distance_mm: float, voxel_mm: NDArray) -> NDArray:
@@ -45,13 +47,6 @@ def _grow(mask: NDArray, distance_mm: float, voxel_mm: NDArray) -> NDArray:
     if distance_mm >= 0:
         return distance_transform_edt(~mask, sampling=voxel_mm) <= distance_mm if mask.any() else mask
     return distance_transform_edt(np.pad(mask, 1, mode="edge"), sampling=voxel_mm)[1:-1, 1:-1, 1:-1] > -distance_mm
-
-
-def _largest(mask: NDArray) -> NDArray:
-    from scipy.ndimage import label
-
-    parts, count = label(mask)
-    return parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]) if count else mask
 
 
 def otsu_threshold(values: NDArray, bins: int = 256) -> float:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuromoe.core.geometry import apply_affine
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, largest_piece, volume_ml
 
 LEAST_ML, MOST_ML = 600.0, 2200.0
 
@@ -30,7 +30,7 @@ def epi_mask(boldref: Image, opening_mm: float = 5.0) -> NDArray[np.bool_]:
     smooth = ndimage.gaussian_filter(boldref.data, 2.0 / boldref.voxel_mm)
     ball = _ball(opening_mm, boldref.voxel_mm)
     opened = ndimage.binary_erosion(np.pad(smooth > _gap(smooth), 3), ball)
-    kept = ndimage.binary_dilation(_largest(opened), ball)
+    kept = ndimage.binary_dilation(largest_piece(opened), ball)
     kept = ndimage.binary_closing(kept, _ball(opening_mm, boldref.voxel_mm))[3:-3, 3:-3, 3:-3]
     return _filled(kept & (smooth > 0.5 * _gap(smooth)))
 
@@ -51,12 +51,7 @@ def anatomical_mask(brain: NDArray, boldref: Image) -> NDArray[np.bool_]:
     """
     inside = brain > 0.4
     level = np.median(boldref.data[inside]) if inside.any() else 0.0
-    return _filled(_largest(inside & (boldref.data > 0.25 * level)))
-
-
-def volume_ml(mask: NDArray, affine: NDArray) -> float:
-    """Return the volume of a mask, ml."""
-    return float(mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
+    return _filled(largest_piece(inside & (boldref.data > 0.25 * level)))
 
 
 def center_mm(mask: NDArray, affine: NDArray) -> NDArray:
@@ -91,11 +86,6 @@ def _ball(radius_mm: float, voxel_mm: NDArray) -> NDArray[np.bool_]:
     offsets = np.meshgrid(*[np.arange(-h, h + 1) for h in half], indexing="ij")
     scaled = sum((o / h) ** 2 for o, h in zip(offsets, half, strict=True))
     return np.asarray(scaled <= 1.0)
-
-
-def _largest(mask: NDArray) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(mask)
-    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count else np.asarray(mask, bool)
 
 
 def _filled(mask: NDArray) -> NDArray[np.bool_]:

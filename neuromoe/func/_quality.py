@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.coregister import Coregistration
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, volume_ml
 from neuromoe.core.quality import worst
 from neuromoe.func._framewise import dvars, framewise_displacement, motion_parameters, temporal_snr
-from neuromoe.func._mask import center_mm, dice, volume_ml, volume_verdict
+from neuromoe.func._mask import center_mm, dice, volume_verdict
 
 _OUTLIER_RATE = 1e-3
 FAR_MM = 25.0

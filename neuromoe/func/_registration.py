@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from neuromoe.core.coregister import Coregistration, coregister, rate
 from neuromoe.core.geometry import resample
 from neuromoe.core.greedy import greedy_deformable
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, volume_ml
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
-from neuromoe.func._mask import volume_ml
 
 _DEFORM_MM = 4.0
 # Wider than any brain from birth on: a doubtful mask still tells more than none.

@@ -119,7 +119,7 @@ def label(name: str) -> str:
 
 ACRONYMS = [
     "fa", "md", "ad", "rd", "fd", "gm", "wm", "csf", "ncc", "snr", "cnr",
-    "cjv", "efc", "fber", "ndc", "dvars", "mi", "qc", "gcor", "aor", "aqi", "icv",
+    "cjv", "efc", "fber", "ndc", "dvars", "mi", "qc", "gcor", "aor", "aqi", "icv", "icvs", "qi",
 ]  # fmt: skip
 SPELLED = {word: word.upper() for word in ACRONYMS} | {"tsnr": "tSNR", "falff": "fALFF", "reho": "ReHo", "perc": "%"}
 

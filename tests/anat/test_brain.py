@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuromoe.anat._brain import Brain, with_mask
 from neuromoe.anat._edge import SHELLS_MM, crossing, settle
 from neuromoe.anat._plausible import cut_share, judge
 from neuromoe.anat._start import exaggeration, laid
@@ -90,6 +91,13 @@ def test_the_border_goes_where_the_signal_falls(radius_mm):
     assert edge.shift_mm == pytest.approx(60 - radius_mm, abs=1.5)
 
 
+def test_a_brain_that_the_image_cuts_reaches_its_border():
+    head, mask, truth = ringed_ball(60)
+    kept = slice(30, None)
+    edge = settle(Image(head.data[:, :, kept], head.affine), mask[:, :, kept])
+    assert dice(edge.mask[:, :, 0], truth[:, :, 30]) > 0.95
+
+
 def test_without_a_rim_there_is_no_contrast():
     shift, contrast = crossing(np.ones_like(SHELLS_MM))
     assert shift == 0
@@ -117,10 +125,24 @@ def test_a_brain_cut_by_the_image_is_measured():
     assert cut_share(inside[:, :, 8:], Image(np.zeros((20, 20, 12)), np.eye(4))) > 0.1
 
 
+def test_of_a_mask_from_elsewhere_only_what_belongs_to_it_is_judged():
+    """Half of the ball lies in the other mask; the border of the first has no rim."""
+    head, mask, _ = ringed_ball(66)
+    numbers = {"detail_ncc": 0.9, "edge_contrast": 0.1, "edge_share": 0.0, "affine_stretch": 1.1, "turn_deg": 5.0}
+    other = mask.copy()
+    other[:40] = False
+    brain = with_mask(Brain(mask, "level", {"level": 0.8}, (), numbers), other)
+    verdict, reasons = judge(brain, head)
+    assert brain.numbers["template_dice"] == pytest.approx(2 / 3, abs=0.01)
+    assert verdict == "warn"
+    assert [reason.split()[0] for reason in reasons] == ["brain", "the"]
+
+
 @pytest.mark.parametrize(
     ("changed", "verdict"),
     [
         ({}, "pass"),
+        ({"template_dice": 0.7}, "warn"),
         ({"detail_ncc": 0.4}, "fail"),
         ({"detail_ncc": 0.6}, "warn"),
         ({"edge_contrast": 0.1}, "fail"),
@@ -129,10 +151,8 @@ def test_a_brain_cut_by_the_image_is_measured():
     ],
 )
 def test_each_number_has_its_verdict(changed, verdict):
-    from neuromoe.anat._brain import Brain
-
     head, mask, _ = ringed_ball(66)
     numbers = {"detail_ncc": 0.9, "edge_contrast": 0.6, "affine_stretch": 1.1, "turn_deg": 5.0}
     found, reasons = judge(Brain(mask, "level", {"level": 0.8}, (), numbers | changed), head)
     assert found == verdict
-    assert bool(reasons) == (verdict != "pass")
+    assert len(reasons) == (verdict != "pass")

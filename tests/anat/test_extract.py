@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromoe.anat._head import at_voxel_mm, correct_bias, crop_neck, foreground, stretch
-from neuromoe.anat._quality import entropy_focus
+from neuromoe.anat._quality import artefact_share, entropy_focus, tissue_contrast
 from neuromoe.anat.extract import extract
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import Grid, resample
@@ -141,6 +141,40 @@ def test_energy_in_one_voxel_has_no_entropy():
     data = np.zeros((5, 5, 5))
     data[2, 2, 2] = 3
     assert entropy_focus(data) == 0
+
+
+def test_contrast_and_noise_are_those_that_one_computes_by_hand():
+    """Medians, sample standard deviations, and median absolute deviations of 1 (as a normal distribution's: 1.4826)."""
+    values = {
+        "csf": np.array([9.0, 10, 11]),
+        "gm": np.array([58.0, 59, 60, 61, 62]),
+        "wm": np.array([98.0, 99, 100, 101, 102]),
+    }
+    found = tissue_contrast(values, np.array([1.0, 3.0]))
+    assert found["snr_wm"] == pytest.approx(100 / np.sqrt(10 / 4))
+    assert found["snr_gm"] == pytest.approx(60 / np.sqrt(10 / 4))
+    assert found["snr_csf"] == pytest.approx(10)
+    assert found["snr_total"] == pytest.approx((100 / np.sqrt(2.5) + 60 / np.sqrt(2.5) + 10) / 3)
+    assert found["cnr"] == pytest.approx(40 / np.sqrt(1 + 2 + 2))
+    assert found["cjv"] == pytest.approx(2 * 1.4826 / 40)
+
+
+def test_a_ghost_in_the_air_is_an_artefact_and_noise_is_none(rng):
+    head = ball()
+    noise = np.hypot(*rng.normal(0, 1, (2, *head.data.shape))).astype(np.float32)
+    head = head.like((head.data + noise).astype(np.float32))
+    covered = foreground(head)
+    assert artefact_share(head, covered, ~covered) == 0
+    ghost = np.zeros(head.data.shape, bool)
+    ghost[4:14, 4:14, 2:12] = True
+    head.data[ghost] += 50
+    # The opening by a cross takes the 104 voxels of the cube's edges.
+    assert artefact_share(head, covered, ~covered) == pytest.approx((1000 - 104) / (~covered).sum())
+
+
+def test_the_last_voxel_goes_on_to_the_border_of_the_new_ones():
+    image = Image(np.full((10, 10, 7), 3.0, np.float32), np.diag([1.0, 1.0, 3.0, 1.0]))
+    np.testing.assert_allclose(at_voxel_mm(image, 2.0).data, 3.0, rtol=1e-6)
 
 
 def test_coarser_voxels_keep_the_mean():

@@ -48,3 +48,14 @@ def test_what_greedy_says_reaches_the_error(pair):
     fixed, moving, _ = pair
     with pytest.raises(RuntimeError, match="greedy failed"):
         greedy_affine(fixed, moving, dof=99)
+
+
+@pytest.mark.parametrize("dof", [6, 7, 12])
+def test_a_start_at_half_a_turn_is_refined_like_any_other(pair, dof):
+    """The image stands on its head and 8 mm away: two voxels, to be found to a quarter of one."""
+    fixed, _, _ = pair
+    over = rigid_matrix([0, 0, 0, 0, np.pi, 0])
+    moving = Image(fixed.data, over @ fixed.affine)
+    start = Affine(over @ rigid_matrix([8, 0, 0, 0, 0, 0]))
+    found = greedy_affine(fixed, moving, initial=start, dof=dof, iterations="40x20")
+    assert error_mm((found,), (Affine(over).inverse(),), fixed) < 1
