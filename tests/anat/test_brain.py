@@ -38,7 +38,18 @@ def noise(rng):
     return with_noise(np.zeros((50, 60, 50)), 1.0, rng), np.diag([4.0, 4.0, 4.0, 1.0])
 
 
-@pytest.mark.parametrize("thing", [knee, noise, lambda rng: bottle(4.0, rng)], ids=["knee", "noise", "bottle"])
+def speck(rng):
+    """All but nothing: a few voxels and one that is brighter."""
+    data = np.zeros((40, 40, 40))
+    data[18:21, 19:22, 20:22] = 0.5
+    data[19, 20, 20] = 1.0
+    return data, np.diag([4.0, 4.0, 4.0, 1.0])
+
+
+THINGS = {"knee": knee, "noise": noise, "bottle": lambda rng: bottle(4.0, rng), "speck": speck}
+
+
+@pytest.mark.parametrize("thing", THINGS.values(), ids=THINGS)
 def test_what_is_no_head_fails_with_a_reason(thing, small_template, tmp_path, rng):
     data, affine = thing(rng)
     save_image(1000 * data, tmp_path / "thing.nii.gz", affine)
