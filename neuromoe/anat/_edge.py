@@ -57,8 +57,10 @@ def settle(head: Image, mask: NDArray) -> Edge:
         The brain to a few millimetres.
     """
     work, inside = (at_voxel_mm(image, WORK_MM) for image in (head, head.like(mask.astype(np.float32))))
+    tissue = float(np.median(work.data[inside.data > 0.5])) if (inside.data > 0.5).any() else 0.0
+    if tissue <= 0:
+        return Edge(mask, 0.0, 0.0, 0.0)
     distance = _signed_distance(inside.data > 0.5, work)
-    tissue = float(np.median(work.data[inside.data > 0.5]))
     level = np.clip(work.data / tissue, 0, 1.3)
     # Zeros are what a defacing or a scanner's own mask wrote: nothing was measured there.
     seen = level > 1e-3

@@ -97,17 +97,18 @@ def at_voxel_mm(image: Image, voxel_mm: float) -> Image:
 
 
 def check_content(image: Image, path: Path) -> None:
-    """Refuse an image in which nothing varies.
+    """Refuse an image in which nothing varies or nothing is bright.
 
     Raises
     ------
     InputError
-        All values are the same.
+        All values are the same, or none is above zero.
     """
-    if image.data.min() == image.data.max():
+    low, high = image.data.min(), image.data.max()
+    if low == high or high <= 0:
         raise InputError(
             expected="an image of a head",
-            found=f"the value {image.data.max():g} everywhere",
+            found=f"values from {low:g} to {high:g}",
             where=path,
             fix="copy the image again, or leave it out by bids.index.exclude",
         )

@@ -67,18 +67,23 @@ def tissue_contrast(values: dict[str, NDArray], air: NDArray) -> dict[str, float
     middle = {name: _median(some) for name, some in values.items()}
     spread = {name: float(some.std()) if some.size else float("nan") for name, some in values.items()}
     contrast = abs(middle["wm"] - middle["gm"])
-    snr = {name: middle[name] / (spread[name] * np.sqrt(n / (n - 1))) for name, n in _counts(values)}
+    snr = {name: _ratio(middle[name], spread[name] * _sample(values[name].size)) for name in values}
     noise = np.sqrt((air.var() if air.size else 0.0) + spread["wm"] ** 2 + spread["gm"] ** 2)
     return {
-        **{f"snr_{name}": float(value) for name, value in snr.items()},
+        **{f"snr_{name}": value for name, value in snr.items()},
         "snr_total": float(np.mean(list(snr.values()))),
-        "cnr": float(contrast / noise),
-        "cjv": (_robust_sd(values["wm"]) + _robust_sd(values["gm"])) / contrast,
+        "cnr": _ratio(contrast, noise),
+        "cjv": _ratio(_robust_sd(values["wm"]) + _robust_sd(values["gm"]), contrast),
     }
 
 
-def _counts(values: dict[str, NDArray]) -> list[tuple[str, int]]:
-    return [(name, max(some.size, 2)) for name, some in values.items()]
+def _sample(size: int) -> float:
+    """Return what turns the standard deviation of all values into that of a sample."""
+    return float(np.sqrt(size / max(size - 1, 1)))
+
+
+def _ratio(one: float, other: float) -> float:
+    return float(one / other) if other > 0 else float("nan")
 
 
 def _median(values: NDArray) -> float:

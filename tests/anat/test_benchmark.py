@@ -22,6 +22,15 @@ def benchmark(monkeypatch):
     return _anat, _segment
 
 
+@pytest.fixture
+def benchmark_of_masks(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import _heads
+    import masks
+
+    return _heads, masks
+
+
 def test_three_tissues_are_told_apart_at_any_scale(benchmark):
     rng = np.random.default_rng(0)
     truth = rng.choice(3, size=30_000, p=[0.15, 0.5, 0.35])
@@ -69,3 +78,33 @@ def test_the_table_has_medians_and_relations_on_shared_cases(benchmark):
         "real register_greedy/register_SyN gm_dice difference": 0.05,
     }
     assert benchmark[0].table([])[1] == {}
+
+
+INTENSITIES = {"snr 20", "snr 10", "snr 5", "field", "T2-like", "fat", "clipped", "fog", "salt", "ugly"}
+
+
+def test_each_change_of_a_head_carries_the_reference_along(benchmark_of_masks):
+    """The brain is a bright ellipsoid in air; one voxel of 3 mm at its rim is a tenth of it."""
+    heads, _ = benchmark_of_masks
+    grid = Grid((60, 70, 60), np.diag([3.0, 3.0, 3.0, 1.0]))
+    places = (grid.world() - grid.center_mm).reshape(60, 70, 60, 3)
+    brain = np.linalg.norm(places / [60, 75, 50], axis=-1) < 1
+    head = heads.Head(Image(np.where(brain, 100, 0).astype(np.float32), grid.affine), brain)
+    for name in heads.CHANGES.keys() - INTENSITIES:
+        changed = heads.CHANGES[name](head)
+        assert changed.image.data.shape == changed.brain.shape, name
+        bright = changed.image.data > 50
+        assert 2 * (bright & changed.brain).sum() > 0.9 * (bright.sum() + changed.brain.sum()), name
+
+
+def test_a_bad_mask_that_passed_is_named(benchmark_of_masks):
+    _, masks = benchmark_of_masks
+    rows = [
+        {"head": "a", "change": "plain", "template": "bundled", "dice": 0.95, "verdict": "pass"},
+        {"head": "a", "change": "half", "template": "bundled", "dice": 0.70, "verdict": "pass"},
+        {"head": "b", "change": "half", "template": "bundled", "dice": 0.60, "verdict": "fail"},
+    ]
+    text, summary = masks.table(rows)
+    assert "silent: a, half: 0.700" in text and "silent: b" not in text
+    assert "| half | 0.700 | 0.600 ! |" in text
+    assert summary["bundled"]["below .85"] == 2 and summary["bundled"]["of these pass"] == 1

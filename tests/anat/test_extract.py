@@ -81,7 +81,9 @@ def test_a_bottle_is_no_brain(small_template, tmp_path):
     assert quality["reasons"]
 
 
-@pytest.mark.parametrize("data", [np.zeros((20, 20, 20)), np.full((20, 20, 20), np.nan)])
+@pytest.mark.parametrize(
+    "data", [np.zeros((20, 20, 20)), np.full((20, 20, 20), np.nan), -np.arange(8000.0).reshape(20, 20, 20)]
+)
 def test_an_empty_or_undefined_image_is_refused_with_its_name(data, small_template, tmp_path):
     save_image(data, tmp_path / "empty.nii.gz", np.eye(4))
     with pytest.raises(InputError, match=r"empty\.nii\.gz"):
