@@ -154,7 +154,7 @@ def _clean(series: "Series", slice_timing: bool, passes: int, motion_by: str, ti
     if motion_by == "fsl":
         motion = mcflirt(image, repetition_time_s=repetition_time_s)
     else:
-        motion = estimate_motion(image.data, image.affine, passes=passes)
+        motion = estimate_motion(image.data, image.affine, passes=passes, slice_axis=series.slice_axis)
     moment_s = None
     if times is not None:
         moment_s = middle_s(times)
