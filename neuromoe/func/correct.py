@@ -269,6 +269,7 @@ def _judge(
     numbers = (
         _quality.motion_numbers(clean.motion, brain, affine, fd_threshold_mm=fd_threshold_mm)
         | _quality.course_numbers(courses)
+        | _quality.smoothness(courses, brain, clean.reference.voxel_mm)
         | _quality.image_numbers(clean.reference, brain)
         | _quality.placement_numbers(place.found, brain, clean.bright, affine)
         | {"volumes": volumes, "volumes_lost": clean.unsteady}
