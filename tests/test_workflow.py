@@ -104,6 +104,24 @@ def test_runs_of_dwi_are_merged_and_one_bold_run_is_used(tmp_path):
     )
 
 
+def test_maps_of_all_bold_runs_are_averaged_where_asked_for(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 2, modalities=[("anat",), ("anat", "func")])
+    for run in ("1", "2", "3"):
+        add_image(bids, f"sub-001_task-rest_run-{run}", "func")
+    config = {"bids_dir": str(bids), "func": {"select": {"run": "all"}}}
+    counts = jobs(tmp_path, config=config)
+    assert (counts["func_correct"], counts["func_normalize"], counts["func_average"]) == (4, 4, 1)
+    plan = snakemake(tmp_path, "-n", "-p", config=config).stdout
+    words = re.findall(r"neuromoe func average .*", plan)[0]
+    assert len(re.findall(r"run-\d_space-\S+_stat-alff_boldmap.nii.gz", words)) == 3
+    assert "func/sub-001_task-rest_space-MNI152NLin2009aSym_stat-alff_desc-average_boldmap.nii.gz" in words
+    assert all(f"--bold {bids}/sub-001/func/sub-001_task-rest_run-{run}_bold.nii.gz" in plan for run in "123")
+    tensor = next(line for line in plan.splitlines() if "tensors pack" in line and "sub-001.safetensors" in line)
+    assert "stat-falff_desc-average_boldmap" in tensor and "stat-mean_desc-correct_quality.json" in tensor
+    page = next(line for line in plan.splitlines() if "report subject" in line and "sub-001.html" in line)
+    assert "run-1_desc-confounds_timeseries.tsv" in page and "run-2" not in page
+
+
 def test_network_maps_are_planned_where_they_are_asked_for(tmp_path):
     bids = made_dataset(tmp_path / "bids", 1, modalities=[("func",)])
     plain = snakemake(tmp_path, "-n", config={"bids_dir": str(bids)}).stdout

@@ -82,7 +82,7 @@ def one_per_session(rows: Iterable[Row], *, task: str | None, run: str) -> tuple
     task : str or None
         The BOLD task; None takes rest where there is one, else the longest run of any task.
     run : str
-        `first` or `longest` of the runs of that task.
+        `first`, `longest` or `all` of the runs of that task.
     """
     groups: dict[tuple[str, str, str], list[Row]] = {}
     rows = list(rows)
@@ -92,8 +92,8 @@ def one_per_session(rows: Iterable[Row], *, task: str | None, run: str) -> tuple
     chosen: set[str] = set()
     issues: list[Issue] = []
     for (*_, modality), group in groups.items():
-        best, found = (_best_t1w(group), None) if modality == "anat" else _best_bold(group, task, run)
-        chosen |= {best.image.path} if best else set()
+        best, found = ([_best_t1w(group)], None) if modality == "anat" else _best_bold(group, task, run)
+        chosen |= {row.image.path for row in best}
         issues += [found] if found else []
     return [_keep(row, chosen) for row in rows], issues
 
@@ -157,19 +157,29 @@ def _best_t1w(rows: Sequence[Row]) -> Row:
     return min(rows, key=lambda row: (volume(row), row.image.path))
 
 
-def _best_bold(rows: Sequence[Row], task: str | None, run: str) -> tuple[Row | None, Issue | None]:
+def _best_bold(rows: Sequence[Row], task: str | None, run: str) -> tuple[list[Row], Issue | None]:
     def duration_s(row: Row) -> float:
         header = row.image.header
         return float(header["volumes"]) * float(header["repetition_time_s"] or 0)  # type: ignore[arg-type]
 
-    wanted = [row for row in rows if row.image.name.entities.get("task") == (task or "rest")]
-    if wanted:
-        ordered = sorted(wanted, key=lambda row: row.image.path)
-        return (ordered[0] if run == "first" else max(ordered, key=duration_s)), None
-    if task is not None:
+    wanted = _of_task(rows, task or "rest")
+    if not wanted and task is not None:
         found = ", ".join(sorted({row.image.name.entities.get("task", "none") for row in rows}))
         fix = "correct func.select.task"
-        return None, warning("TASK_ABSENT", f"no run of task {task}; found {found}", rows[0].image.path, fix)
-    best = max(sorted(rows, key=lambda row: row.image.path), key=duration_s)
-    issue = warning("TASK_NOT_REST", "no resting run; the longest run is used", best.image.path, "set func.select.task")
-    return best, issue
+        return [], warning("TASK_ABSENT", f"no run of task {task}; found {found}", rows[0].image.path, fix)
+    issue = None
+    if not wanted:
+        best = max(sorted(rows, key=lambda row: row.image.path), key=duration_s)
+        text = (
+            "no resting run; the longest run is used"
+            if run != "all"
+            else "no resting run; the longest run's task is used"
+        )
+        issue = warning("TASK_NOT_REST", text, best.image.path, "set func.select.task")
+        wanted = _of_task(rows, best.image.name.entities.get("task")) if run == "all" else [best]
+    ordered = sorted(wanted, key=lambda row: row.image.path)
+    return {"first": ordered[:1], "longest": [max(ordered, key=duration_s)], "all": ordered}[run], issue
+
+
+def _of_task(rows: Sequence[Row], task: str | None) -> list[Row]:
+    return [row for row in rows if row.image.name.entities.get("task") == task]

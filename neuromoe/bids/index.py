@@ -66,7 +66,7 @@ def index(
     task : str, optional
         The BOLD task; by default rest where there is one, else the longest run of any task.
     run : str, default="first"
-        Which run of the task: `first` or `longest`.
+        Which run of the task: `first`, `longest` or `all`.
     label : dict, optional
         `column` of the class, and `classes` to keep (all by default).
     tables : list of str, optional

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from neuromoe.core._motion_fit import Level
 
 SMOOTHING_MM = (10.0, 5.0)
-MAX_POINTS = (6_000, 25_000)
+LAST_STEPS = 4
+MAX_POINTS = (6_000, 50_000)
 # Slices with signal, over the brightest; how many are neighbours; and the logarithm of brightness that is a fault.
 _SEEN, _NEIGHBOURS, _FAULT = 0.2, 5, 0.06
 
@@ -28,13 +29,16 @@ def estimate_motion(
     smoothing_mm: tuple[float, ...] = SMOOTHING_MM,
     steps: int = 12,
     robust: bool = True,
+    slice_axis: int = 2,
 ) -> NDArray[np.float64]:
     """Estimate one rigid transform per volume, with a free gain and offset of each volume's intensity.
 
     Each volume I_v is fitted by `g R(x) + b` at `I_v(T_v x)`. The derivatives are those of the reference R,
-    computed once (inverse compositional [1]_), and a step that makes the fit worse is shortened. Without a
-    reference, the first pass goes to the mean of the volumes that resemble the others most, each next one to
-    the mean of the volumes as the pass before aligned them.
+    computed once (inverse compositional [1]_), and a step that makes the fit worse is shortened; but not the last few,
+    which no longer look at the sum of squares, because interpolation makes it smaller between voxels, where noise
+    averages out. Without a reference, the first pass goes to the mean of the volumes that resemble the others
+    most, each next one to the mean of the volumes as the pass before aligned them, and g may grow along the slices in
+    the last steps: they are excited one after the other, and breathing between them looks like motion across them.
 
     Parameters
     ----------
@@ -55,9 +59,11 @@ def estimate_motion(
     smoothing_mm : tuple of float, default=(10, 5)
         FWHM of the Gaussian smoothing at each resolution, coarse to fine.
     steps : int, default=12
-        Gauss-Newton steps at each resolution, at most.
+        Gauss-Newton steps at each resolution, at most, before the last few.
     robust : bool, default=True
-        Give voxels with large differences (dropout, moving tissue) less weight at the finest resolution.
+        Give voxels with large differences (dropout, moving tissue) less weight in the last steps.
+    slice_axis : int, default=2
+        The slices' axis; not used with a reference.
 
     Returns
     -------
@@ -78,16 +84,16 @@ def estimate_motion(
     motion = np.tile(np.eye(4), (count, 1, 1)) if initial is None else np.array(initial, dtype=float)
     keep = None if mask is None else np.asarray(mask, dtype=bool)
     factor = None if weights is None else np.asarray(weights, dtype=np.float32)
-    coarse, fine = _levels(smoothing_mm, steps)
+    search, last = _levels(smoothing_mm, steps)
     if reference is not None:
         target = np.asarray(reference, dtype=np.float32)
-        return _one_pass(series, affine, target, keep, factor, motion, coarse + fine, robust)
-    series = mend_slices(series)
+        return _one_pass(series, affine, target, keep, factor, motion, search + last, robust, None)
+    series = mend_slices(series, slice_axis)
     target = _typical_volume(series)
     for number in range(passes):
-        plan, last = (coarse if number == 0 else []) + fine, number == passes - 1
-        motion = _one_pass(series, affine, target, keep, factor, motion, plan, robust and last)
-        if not last:
+        plan = (search if number == 0 else []) + (last if number == passes - 1 else [])
+        motion = _one_pass(series, affine, target, keep, factor, motion, plan, robust, slice_axis)
+        if number < passes - 1:
             target = mean_of_aligned(series, affine, motion)
     return motion
 
@@ -148,7 +154,7 @@ def mean_of_aligned(series: NDArray, affine: NDArray, motion: NDArray) -> NDArra
     """
     import torch
 
-    from neuromoe.core._motion_fit import chunks, sample, stack_of, to_voxels
+    from neuromoe.core._motion_stack import chunks, sample, stack_of, to_voxels
 
     shape = series.shape[:3]
     points = torch.from_numpy(np.indices(shape, dtype=np.float32).reshape(3, -1).T.copy())
@@ -177,8 +183,8 @@ def _checked(series: ArrayLike) -> NDArray[np.float32]:
 def _levels(smoothing_mm: tuple[float, ...], steps: int) -> tuple[list["Level"], list["Level"]]:
     from neuromoe.core._motion_fit import Level
 
-    coarse = [Level(fwhm_mm, MAX_POINTS[0], steps) for fwhm_mm in smoothing_mm[:-1]]
-    return coarse, [Level(smoothing_mm[-1], MAX_POINTS[1], steps, sharp=True)]
+    search = [Level(fwhm_mm, MAX_POINTS[0], steps) for fwhm_mm in smoothing_mm]
+    return search, [Level(smoothing_mm[-1], MAX_POINTS[1], LAST_STEPS, last=True)]
 
 
 def _typical_volume(series: NDArray) -> NDArray[np.float32]:
@@ -201,13 +207,13 @@ def _one_pass(
     motion: NDArray,
     levels: list["Level"],
     robust: bool,
+    slice_axis: int | None,
 ) -> NDArray[np.float64]:
     from neuromoe.core._motion_fit import fit_level
 
     mask = _bright(reference if reference.ndim == 3 else reference.mean(axis=3)) if mask is None else mask
     for level in levels:
-        careful = robust and level is levels[-1]
-        motion = fit_level(series, reference, affine, mask, weights, motion, level, careful)
+        motion = fit_level(series, reference, affine, mask, weights, motion, level, robust, slice_axis)
     return motion
 
 

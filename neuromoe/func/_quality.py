@@ -12,6 +12,8 @@ from neuromoe.func._framewise import dvars, framewise_displacement, motion_param
 from neuromoe.func._mask import center_mm, dice, volume_verdict
 
 _OUTLIER_RATE = 1e-3
+# Voxels whose ranks are compared, at least.
+_RANKED = 5_000
 FAR_MM = 25.0
 
 
@@ -42,6 +44,7 @@ def course_numbers(courses: NDArray) -> dict[str, float]:
         "tsnr": float(np.median(temporal_snr(courses))),
         "gcor": global_correlation(courses),
         "aor": outlier_ratio(courses),
+        "aqi": quality_index(courses),
     }
 
 
@@ -64,19 +67,78 @@ def outlier_ratio(courses: NDArray) -> float:
     return float((deviation > limit * spread)[spread[:, 0] > 0].mean()) if (spread > 0).any() else 0.0
 
 
-def image_numbers(reference: Image, brain: NDArray) -> dict[str, float]:
-    """Return the signal-to-noise ratio in the brain and the entropy focus criterion of the mean volume.
+def quality_index(courses: NDArray) -> float:
+    """Return the mean over volumes of 1 - Spearman's correlation with the median volume, as AFNI's 3dTqual has it."""
+    from scipy.stats import rankdata
+
+    values = courses[:: max(1, len(courses) // _RANKED)]
+    ranks = rankdata(np.column_stack([np.median(values, axis=1), values]), axis=0)
+    ranks -= ranks.mean(axis=0)
+    ranks /= np.maximum(np.linalg.norm(ranks, axis=0), 1e-12)
+    return float(1 - (ranks[:, 1:].T @ ranks[:, 0]).mean())
+
+
+def smoothness(courses: NDArray, brain: NDArray, voxel_mm: NDArray) -> dict[str, float]:
+    """Return the full width at half maximum, mm, of the noise along each axis and their mean, as 3dFWHMx's classic one.
+
+    Parameters
+    ----------
+    courses : array (N, V)
+        Of the brain's voxels, in C order. Each course's mean and linear drift are taken out, and each volume's mean.
+    brain : bool array (X, Y, Z)
+        The brain.
+    voxel_mm : array (3,)
+        Edges of a voxel.
 
     References
     ----------
-    Atkinson et al. 1997, doi:10.1109/42.650886 (efc, as a share of an even image's).
+    Forman et al. 1995, doi:10.1002/mrm.1910330508
+    """
+    time = np.linspace(-1, 1, courses.shape[1])
+    noise = courses - courses.mean(axis=1, keepdims=True)
+    noise = noise - (noise @ time / (time @ time))[:, None] * time
+    noise -= noise.mean(axis=0)
+    place = np.full(brain.shape, -1)
+    place[brain] = np.arange(len(courses))
+    variance, found = float(np.square(noise).mean()), {}
+    for axis, letter in enumerate("xyz"):
+        ahead, behind = (np.moveaxis(place, axis, 0)[cut].ravel() for cut in (slice(1, None), slice(None, -1)))
+        both = (ahead >= 0) & (behind >= 0)
+        change = np.square(noise[ahead[both]] - noise[behind[both]]).mean() if both.any() else np.nan
+        kept = np.clip(1 - change / max(2 * variance, 1e-12), 1e-6, 1 - 1e-6)
+        found[f"fwhm_{letter}"] = float(voxel_mm[axis] * np.sqrt(-2 * np.log(2) / np.log(kept)))
+    return found | {"fwhm_avg": float(np.mean(list(found.values())))}
+
+
+def image_numbers(reference: Image, brain: NDArray) -> dict[str, float]:
+    """Return numbers of the mean volume: signal to noise, entropy focus, energy of brain over rest, ghost to signal.
+
+    References
+    ----------
+    Atkinson et al. 1997, doi:10.1109/42.650886 (efc, as a share of an even image's); Shehzad et al. 2015,
+    doi:10.3389/conf.fnins.2015.91.00047 (fber); Giannelli et al. 2010, doi:10.1120/jacmp.v11i4.3237 (gsr).
     """
     inside = reference.data[brain].astype(np.float64)
     snr = np.median(inside) / (inside.std() * np.sqrt(inside.size / max(inside.size - 1, 1)) + 1e-12)
     values = np.abs(reference.data.astype(np.float64))
     share = values / max(float(np.sqrt(np.square(values).sum())), 1e-12)
     even = np.sqrt(values.size) * np.log(1 / np.sqrt(values.size))
-    return {"snr": float(snr), "efc": float((share * np.log(share + 1e-16)).sum() / even)}
+    numbers = {"snr": float(snr), "efc": float((share * np.log(share + 1e-16)).sum() / even)}
+    outside = float(np.median(np.square(values[~brain]))) if not brain.all() else 0.0
+    numbers["fber"] = float(np.median(np.square(inside))) / outside if outside >= 1e-3 else -1.0
+    return numbers | {f"gsr_{letter}": ghost_ratio(values, brain, axis) for axis, letter in enumerate("xy")}
+
+
+def ghost_ratio(values: NDArray, brain: NDArray, axis: int) -> float:
+    """Return how much brighter the brain's ghost half a field of view aside is than the background, over the brain."""
+    half = brain.shape[axis] // 2
+    moved = np.zeros_like(brain)
+    view, source = np.moveaxis(moved, axis, 0), np.moveaxis(brain, axis, 0)
+    view[:half], view[half : 2 * half] = source[half : 2 * half], source[:half]
+    ghost, rest = moved & ~brain, ~moved & ~brain
+    if not (ghost.any() and rest.any() and brain.any()):
+        return float("nan")
+    return float((values[ghost].mean() - values[rest].mean()) / np.median(values[brain]))
 
 
 def placement_numbers(found: Coregistration, brain: NDArray, bright: NDArray, affine: NDArray) -> dict[str, float]:

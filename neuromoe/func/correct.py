@@ -154,7 +154,7 @@ def _clean(series: "Series", slice_timing: bool, passes: int, motion_by: str, ti
     if motion_by == "fsl":
         motion = mcflirt(image, repetition_time_s=repetition_time_s)
     else:
-        motion = estimate_motion(image.data, image.affine, passes=passes)
+        motion = estimate_motion(image.data, image.affine, passes=passes, slice_axis=series.slice_axis)
     moment_s = None
     if times is not None:
         moment_s = middle_s(times)
@@ -269,6 +269,7 @@ def _judge(
     numbers = (
         _quality.motion_numbers(clean.motion, brain, affine, fd_threshold_mm=fd_threshold_mm)
         | _quality.course_numbers(courses)
+        | _quality.smoothness(courses, brain, clean.reference.voxel_mm)
         | _quality.image_numbers(clean.reference, brain)
         | _quality.placement_numbers(place.found, brain, clean.bright, affine)
         | {"volumes": volumes, "volumes_lost": clean.unsteady}

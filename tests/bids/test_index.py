@@ -93,6 +93,8 @@ def test_all_dwi_runs_are_used_and_one_bold_run(tmp_path):
     assert len([row for row in tables["manifest"] if row["modality"] == "func"]) == 3
     longest = run_index(bids, tmp_path, run="longest")
     assert used(longest, "func") == ["sub-001_task-rest_run-2_bold.nii.gz"]
+    everything = run_index(bids, tmp_path, run="all")
+    assert used(everything, "func") == [f"sub-001_task-rest_run-{run}_bold.nii.gz" for run in (1, 2)]
     assert used(run_index(bids, tmp_path, task="nback"), "func") == ["sub-001_task-nback_bold.nii.gz"]
 
 

@@ -79,6 +79,41 @@ rule func_normalize:
         RUN
 
 
+rule func_average:
+    input:
+        **(dict(network_map=of_each_run(f"space-{SPACE}_stat-network_boldmap.nii.gz")) if NETWORKS else {}),
+        alff=of_each_run(CHANNEL_FILES["alff"]),
+        falff=of_each_run(CHANNEL_FILES["falff"]),
+        reho=of_each_run(CHANNEL_FILES["reho"]),
+        seed_map=of_each_run(CHANNEL_FILES["seed"]),
+        masks=of_each_run(f"space-{SPACE}_desc-brain_mask.nii.gz"),
+        correct_qualities=of_each_run("desc-correct_quality.json"),
+        normalize_qualities=of_each_run("desc-normalize_quality.json"),
+    output:
+        **(dict(network_map_average=FUNC + f"space-{SPACE}_stat-network_{AVERAGED}") if NETWORKS else {}),
+        alff_average=FUNC + f"space-{SPACE}_stat-alff_{AVERAGED}",
+        falff_average=FUNC + f"space-{SPACE}_stat-falff_{AVERAGED}",
+        reho_average=FUNC + f"space-{SPACE}_stat-reho_{AVERAGED}",
+        seed_map_average=FUNC + f"space-{SPACE}_stat-seed_{AVERAGED}",
+        correct_quality=FUNC + "stat-mean_desc-correct_quality.json",
+        normalize_quality=FUNC + "stat-mean_desc-normalize_quality.json",
+    log:
+        log_of("func_average"),
+    benchmark:
+        benchmark_of("func_average")
+    retries: 2
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 1500,
+        runtime=30,
+    params:
+        **step("func", "average"),
+    shell:
+        RUN
+
+
 rule func_all:
     input:
         [session.derivative("func", "desc-normalize_quality.json") for session in SESSIONS.values()],

@@ -13,7 +13,7 @@ rule report_subject:
         template=TEMPLATE,
         t1w=raw("anat"),
         dwi_raw=raw("dwi"),
-        bold_raw=raw("func"),
+        bold_raw=first_raw("func"),
         qualities=lambda wildcards: [path for modality in MODALITIES for path in qualities(modality)(wildcards)],
         tensor=f"{TENSORS}/{{session}}.safetensors",
     output:

@@ -5,6 +5,8 @@
 from collections import defaultdict
 
 DWI_MAPS = ("fa", "md", "ad", "rd")
+# How the names of maps that are the mean of several BOLD runs end.
+AVERAGED = "desc-average_boldmap.nii.gz"
 
 
 def index_settings():
@@ -112,6 +114,11 @@ if workflow.is_main_process or not Path(INDEX["sessions"]).is_file():
         stop(err)
 
 
+def own_name(row):
+    """Return the beginning of the derivatives' names of one image."""
+    return Path(row["path"]).name.rsplit("_", 1)[0]
+
+
 class Session:
     """One session: its images by modality, as rows of the manifest."""
 
@@ -131,7 +138,15 @@ class Session:
         return "_".join(part for part in names[0][:-1] if not part.startswith(dropped)) if names else None
 
     def derivative(self, modality, ending):
+        """Return a derivative's path; of several BOLD runs the mean map or quality, else the first run's file."""
         name = self.name(modality)
+        if modality == "func" and len(self.images("func")) > 1:
+            if ending.endswith("_boldmap.nii.gz"):
+                ending = ending.replace("boldmap.nii.gz", AVERAGED)
+            elif ending.endswith("_quality.json"):
+                ending = f"stat-mean_{ending}"
+            else:
+                name = own_name(self.images("func")[0])
         return f"{DERIVATIVES}/{self.folder}/{modality}/{name}_{ending}" if name else []
 
 
@@ -168,15 +183,37 @@ def session_of(wildcards):
     return found
 
 
+def images_of(wildcards, modality):
+    """Return a job's images: the one that has the job's name, else all of the session's that are merged."""
+    rows = session_of(wildcards).images(modality)
+    named = [row for row in rows if own_name(row) == getattr(wildcards, "name", None)]
+    return named or rows
+
+
+def of_each_run(ending):
+    """Return a function that gives one derivative of each BOLD run of a job's session."""
+
+    def files(wildcards):
+        rows = session_of(wildcards).images("func")
+        return [f"{DERIVATIVES}/{wildcards.folder}/func/{own_name(row)}_{ending}" for row in rows]
+
+    return files
+
+
 def raw(modality, column="path"):
     """Return a function that gives the raw files of a job's session."""
 
     def files(wildcards):
-        rows = session_of(wildcards).images(modality)
+        rows = images_of(wildcards, modality)
         paths = [path for row in rows if row[column] != MISSING for path in row[column].split()]
         return [f"{BIDS}/{path}" for path in dict.fromkeys(paths)]
 
     return files
+
+
+def first_raw(modality):
+    """Return a function that gives the first raw file of a job's session."""
+    return lambda wildcards: raw(modality)(wildcards)[:1]
 
 
 def fieldmaps(modality, column="path"):
@@ -186,7 +223,7 @@ def fieldmaps(modality, column="path"):
         if BACKENDS[f"{modality}.correct.fieldmap_backend"] != "fsl":
             return []
         session = session_of(wildcards)
-        images = {row["path"] for row in session.images(modality)}
+        images = {row["path"] for row in images_of(wildcards, modality)}
         rows = [row for row in session.images("fmap") if images & set(row["intended_for"].split())]
         if any(row["suffix"].startswith("phase") for row in rows):
             rows += [row for row in session.images("fmap") if row["suffix"].startswith("magnitude")]
@@ -228,14 +265,14 @@ def transform_from(reference, modality):
     def path(wildcards):
         ending = "h5" if not anatomy(wildcards) or (modality == "func" and fieldmaps("func")(wildcards)) else "txt"
         to = f"{'T1w' if anatomy(wildcards) else SPACE}_mode-image_xfm.{ending}"
-        return session_of(wildcards).derivative(modality, f"from-{reference}_to-{to}")
+        return f"{DERIVATIVES}/{wildcards.folder}/{modality}/{wildcards.name}_from-{reference}_to-{to}"
 
     return path
 
 
 def repetition_time_s(wildcards):
     """Return the BOLD run's repetition time as the index found it."""
-    (image,) = session_of(wildcards).images("func")
+    (image,) = images_of(wildcards, "func")
     return float(image["repetition_time_s"])
 
 
