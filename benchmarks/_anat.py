@@ -102,7 +102,7 @@ def _bias_numbers(case: Case, raw, corrected: np.ndarray, cpu_s: float) -> dict[
     return numbers | {"bias_sd": float(np.log(left).std())}
 
 
-def tissues_ours(case: Case) -> dict[str, float]:
+def _tissues(case: Case, backend: str) -> dict[str, float]:
     from neuromoe.anat._brain import find_brain
     from neuromoe.anat._tissues import segment
     from neuromoe.core.template import Template
@@ -112,7 +112,7 @@ def tissues_ours(case: Case) -> dict[str, float]:
     mask = _true_mask(case)
     mask = brain.mask if mask is None else mask
     with clock() as spent:
-        parts = segment(head, mask, template, brain.to_template)
+        parts = segment(head, mask, template, brain.to_template, backend=backend)
     return _tissue_numbers(case, parts, mask, spent.cpu_s)
 
 
@@ -225,7 +225,8 @@ METHODS = {
     "bias_N4": bias_n4,
     "mask_ours": mask_ours,
     "mask_ants": mask_ants,
-    "tissues_ours": tissues_ours,
+    "tissues_ours": lambda case: _tissues(case, "ants"),
+    "tissues_torch": lambda case: _tissues(case, "torch"),
     "tissues_Atropos": tissues_atropos,
     "register_greedy": lambda case: _register_greedy(case, "fast"),
     "register_greedy_sloppy": lambda case: _register_greedy(case, "sloppy"),
@@ -239,6 +240,7 @@ PEERS = {
     "bias_ours": ("bias_N4",),
     "mask_ours": ("mask_ants",),
     "tissues_ours": ("tissues_Atropos",),
+    "tissues_torch": ("tissues_ours", "tissues_Atropos"),
     "register_greedy": ("register_SyN", "register_SyNQuick", "register_SyN[s]"),
 }
 COLUMNS = ("cpu_s", "peak_mb", "mask_dice", "bias_sd", "error_mm", "gm_dice", "wm_dice", "gm_true_dice", "folded")

@@ -55,14 +55,14 @@ def mean_head(
     to_sessions : tuple of Affine
         World points of the mean to world points of each session.
     """
-    coarse = [[no_finer(image, registration_mm) for image in images] for images in (heads, masks)]
-    brains = [brain_image(head, mask) for head, mask in zip(*coarse, strict=True)]
+    small, small_masks = ([no_finer(image, registration_mm) for image in images] for images in (heads, masks))
+    brains = [brain_image(head, mask) for head, mask in zip(small, small_masks, strict=True)]
     first = brains[0]
     center = first.grid.world()[first.data.ravel() > 0].mean(axis=0)
     maps = [Affine(np.eye(4)), *(rigid(first, brain, seed=seed) for brain in brains[1:])]
     for _ in range(ROUNDS):
         center, maps = halfway(center, maps)
-        fixed = brain_image(*_mean(*coarse, _around(brains, maps, registration_mm), maps))
+        fixed = brain_image(*_mean(small, small_masks, _around(brains, maps, registration_mm), maps))
         maps = [rigid(fixed, brain, start=start, seed=seed) for brain, start in zip(brains, maps, strict=True)]
     _, maps = halfway(center, maps)
     finest = min(float(head.voxel_mm.min()) for head in heads)
@@ -145,8 +145,8 @@ class Average:
     @classmethod
     def load(cls, head: Path, mask: Path, average_to_template: Path, template_to_average: Path) -> "Average":
         """Read what `anat average` wrote."""
-        images = (load_image(path, ndim=3) for path in (head, mask))
-        return cls(*images, read_transform(average_to_template), read_transform(template_to_average))
+        chain, inverse = read_transform(average_to_template), read_transform(template_to_average)
+        return cls(load_image(head, ndim=3), load_image(mask, ndim=3), chain, inverse)
 
 
 def register_by_average(
