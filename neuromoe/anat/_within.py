@@ -26,7 +26,7 @@ from neuromoe.core.transforms import Affine, Chain, read_transform
 FINEST_MM = 1.0
 ROUNDS = 2
 ITERATIONS = "100x50x10"
-SMOOTHING = "1.732vox 0.707vox"
+SMOOTHING = "2vox 1vox"
 
 
 def mean_head(
