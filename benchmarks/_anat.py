@@ -12,6 +12,8 @@ from _segment import dice, tissue_overlap
 PHANTOMS = ["plain"]
 REAL = ["sub-ms01", "sub-forrest02"]
 TARGET_MM = 2.0
+# How a phantom's truth is labelled.
+CSF_GM_WM = (3, 1, 2)
 
 
 def _one(folder: Path, pattern: str) -> Path | None:
@@ -100,7 +102,7 @@ def _bias_numbers(case: Case, raw, corrected: np.ndarray, cpu_s: float) -> dict[
     return numbers | {"bias_sd": float(np.log(left).std())}
 
 
-def tissues_ours(case: Case) -> dict[str, float]:
+def _tissues(case: Case, backend: str) -> dict[str, float]:
     from neuromoe.anat._brain import find_brain
     from neuromoe.anat._tissues import segment
     from neuromoe.core.template import Template
@@ -110,7 +112,7 @@ def tissues_ours(case: Case) -> dict[str, float]:
     mask = _true_mask(case)
     mask = brain.mask if mask is None else mask
     with clock() as spent:
-        parts = segment(head, mask, template, brain.to_template)
+        parts = segment(head, mask, template, brain.to_template, backend=backend)
     return _tissue_numbers(case, parts, mask, spent.cpu_s)
 
 
@@ -139,8 +141,7 @@ def _tissue_numbers(case: Case, parts: np.ndarray, mask: np.ndarray, cpu_s: floa
     if case.real:
         return numbers
     true = load_image(_one(case.truth / "anat", "*_dseg.nii.gz"), ndim=3).data
-    # The truth is labelled 1 GM, 2 WM, 3 CSF.
-    found = np.where(mask, np.array([3, 1, 2])[parts.argmax(axis=0)], 0)
+    found = np.where(mask, np.array(CSF_GM_WM)[parts.argmax(axis=0)], 0)
     return numbers | {f"{name}_dice": dice(found == label, true == label) for name, label in (("gm", 1), ("wm", 2))}
 
 
@@ -163,7 +164,7 @@ def _brains(case: Case) -> tuple[Any, Any, Any]:
 
 
 def _registration_numbers(case: Case, chain, head, template, cpu_s: float) -> dict[str, float]:
-    """Return tissue overlap, share of folded voxels and, for phantoms, the mean distance from the true place, mm."""
+    """Return tissue overlap, share of folded voxels and, for phantoms, overlap of the true labels and distance, mm."""
     from neuromoe.anat._jacobian import determinants
     from neuromoe.core.geometry import map_points
     from neuromoe.core.transforms import read_transform
@@ -177,7 +178,23 @@ def _registration_numbers(case: Case, chain, head, template, cpu_s: float) -> di
     truth = read_transform(_one(case.truth / "anat", "*_from-MNI*_to-T1w_*.h5"))
     back = map_points(truth, points[inside.ravel()])
     away = np.linalg.norm(back - template.grid.world()[inside.ravel()], axis=1)
-    return numbers | {"error_mm": float(away.mean())}
+    return numbers | _label_overlap(case, template, points) | {"error_mm": float(away.mean())}
+
+
+def _label_overlap(case: Case, template, points: np.ndarray) -> dict[str, float]:
+    """Compare a phantom's true labels, brought by the map, with those of the template: no noise takes part."""
+    from neuromoe.core.geometry import sample
+    from neuromoe.core.images import load_image
+
+    true = load_image(_one(case.truth / "anat", "*_dseg.nii.gz"), ndim=3)
+    inside = template.brain_mask.ravel()
+    shares = np.stack(
+        [sample(true.like((true.data == label).astype(np.float32)), points[inside]) for label in CSF_GM_WM]
+    )
+    found = np.where(shares.any(axis=0), shares.argmax(axis=0), -1)
+    tissues = (template.csf, template.gm, template.wm)
+    expected = np.stack([tissue.data.ravel()[inside] for tissue in tissues]).argmax(axis=0)
+    return {f"{name}_true_dice": dice(found == label, expected == label) for name, label in (("gm", 1), ("wm", 2))}
 
 
 def _register_greedy(case: Case, preset: str) -> dict[str, float]:
@@ -208,7 +225,8 @@ METHODS = {
     "bias_N4": bias_n4,
     "mask_ours": mask_ours,
     "mask_ants": mask_ants,
-    "tissues_ours": tissues_ours,
+    "tissues_ours": lambda case: _tissues(case, "ants"),
+    "tissues_torch": lambda case: _tissues(case, "torch"),
     "tissues_Atropos": tissues_atropos,
     "register_greedy": lambda case: _register_greedy(case, "fast"),
     "register_greedy_sloppy": lambda case: _register_greedy(case, "sloppy"),
@@ -222,9 +240,10 @@ PEERS = {
     "bias_ours": ("bias_N4",),
     "mask_ours": ("mask_ants",),
     "tissues_ours": ("tissues_Atropos",),
+    "tissues_torch": ("tissues_ours", "tissues_Atropos"),
     "register_greedy": ("register_SyN", "register_SyNQuick", "register_SyN[s]"),
 }
-COLUMNS = ("cpu_s", "peak_mb", "mask_dice", "bias_sd", "error_mm", "gm_dice", "wm_dice", "folded")
+COLUMNS = ("cpu_s", "peak_mb", "mask_dice", "bias_sd", "error_mm", "gm_dice", "wm_dice", "gm_true_dice", "folded")
 KINDS = {"phantoms": "", "real people": "real "}
 
 

@@ -13,6 +13,7 @@ take turns within a case. Prints a table per part, then one line of JSON with th
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,8 @@ def run(cell: tuple[str, str, str], asked: argparse.Namespace) -> None:
     if done.returncode:
         print(f"{name} {case} {method}: failed\n{done.stderr[-2000:]}", flush=True)
         return
-    numbers = json.loads(done.stdout.strip().splitlines()[-1])
+    # Libraries write to the same line, some of them at the very end.
+    numbers = json.loads(re.findall(r"\{.*\}", done.stdout)[-1])
     print(f"{name} {case} {method}: {numbers}", flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("a") as file:
@@ -92,7 +94,7 @@ def measure(name: str, case: str, method: str, asked: argparse.Namespace) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103, 104, 105], help="of the phantoms")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[101, 102, 103, 104, 105], help="of the phantoms")
     parser.add_argument("--methods", nargs="+", help="of the parts; by default all")
     parser.add_argument("--real", type=Path, help="a BIDS dataset of real people")
     parser.add_argument("--templates", type=Path, help="folder of a whole-head template, for the real people")

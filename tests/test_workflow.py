@@ -135,6 +135,22 @@ def test_network_maps_are_planned_where_they_are_asked_for(tmp_path):
     assert all(re.search(r"--network-map \S+_stat-network_boldmap.nii.gz", plan) for plan in planned.values())
 
 
+@pytest.mark.parametrize(("asked", "averages"), [(False, 0), (True, 2)])
+def test_people_with_several_t1w_are_averaged_where_it_is_asked_for(asked, averages, tmp_path):
+    """Of four people two have two T1w; one has one session, one has a T1w in one of two sessions."""
+    bids = made_dataset(tmp_path / "bids", 2, sessions=("ses-1", "ses-2"), modalities=[("anat", "func")])
+    add_person(bids, "sub-003", "ses-1")
+    add_person(bids, "sub-004", "ses-1")
+    add_person(bids, "sub-004", "ses-2", ("func",))
+    config = {"bids_dir": str(bids), "anat": {"longitudinal": asked}}
+    plan = snakemake(tmp_path, "-n", "-p", "anat_all", config=config).stdout
+    normalized = re.findall(r"neuromoe anat normalize .*", plan)
+    shared = [re.findall(r"--average-to-template \S+?/(sub-\d+)_from-average_to", line) for line in normalized]
+    assert len(re.findall(r"neuromoe anat average ", plan)) == averages
+    assert len(normalized) == 6
+    assert sorted(sum(shared, [])) == (["sub-001", "sub-001", "sub-002", "sub-002"] if asked else [])
+
+
 def test_labels_bring_training_with_one_job_per_experiment_and_fold(tmp_path):
     bids = made_dataset(tmp_path / "bids", 12)
     split = {"folds": 3, "repeats": 2}

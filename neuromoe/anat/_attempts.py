@@ -35,15 +35,28 @@ class Settings:
     iterations: str | None
     seed: int
 
+    @classmethod
+    def of(
+        cls, backend: str, preset: str, ants_transform: str, voxel_mm: float, iterations: str | None, seed: int
+    ) -> "Settings":
+        """Take of a step's settings those of its backend."""
+        name = {"greedy": preset, "ants": ants_transform}.get(backend, backend)
+        return cls(backend, name, voxel_mm, iterations, seed)
+
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """A registration: its setting, both ways, each template voxel's place in the T1w (N, 3), mm, and its scores."""
+    """A registration: its setting, both ways, and what follows from them on the template's grid.
+
+    `points` (N, 3) is each voxel's place in the T1w, mm, found once for all maps; `volumes` (X, Y, Z) its Jacobian
+    determinant; `numbers` the scores.
+    """
 
     name: str
     chain: Chain
     inverse: Chain
     points: NDArray
+    volumes: NDArray
     numbers: dict[str, float]
 
     @property
@@ -86,12 +99,15 @@ def register_well(head: Image, mask: Image, template: Template, settings: Settin
 
 
 def _attempt(head: Image, mask: Image, template: Template, settings: Settings) -> Attempt:
-    chain, inverse = _ways(brain_image(head, mask), template, settings)
-    # Where each voxel of the template lies in the T1w: found once, used by every map.
-    points = map_points(chain, template.grid.world())
-    inside = determinants(points, template.grid)[template.brain_mask]
-    folded = {"folded_share": float((inside <= 0).mean())}
-    return Attempt(settings.name, chain, inverse, points, overlap(head, mask, template, points) | folded)
+    return assess(settings.name, _ways(brain_image(head, mask), template, settings), head, mask, template)
+
+
+def assess(name: str, ways: tuple[Chain, Chain], head: Image, mask: Image, template: Template) -> Attempt:
+    """Score a registration by the overlap of the brains and the share of the template's brain that is folded."""
+    points = map_points(ways[0], template.grid.world())
+    volumes = determinants(points, template.grid)
+    folded = {"folded_share": float((volumes[template.brain_mask] <= 0).mean())}
+    return Attempt(name, *ways, points, volumes, overlap(head, mask, template, points) | folded)
 
 
 def _ways(brain: Image, template: Template, settings: Settings) -> tuple[Chain, Chain]:

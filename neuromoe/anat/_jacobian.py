@@ -27,15 +27,13 @@ def determinants(points: NDArray, grid: Grid) -> NDArray:
     return (np.cross(columns[0], columns[1]) * columns[2]).sum(axis=-1) / np.linalg.det(grid.affine[:3, :3])
 
 
-def log_jacobian(points: NDArray, grid: Grid) -> NDArray:
-    """Return the logarithm of the Jacobian determinant of a map.
+def log_jacobian(determinants: NDArray) -> NDArray:
+    """Return the logarithm of the Jacobian determinants of a map.
 
     Parameters
     ----------
-    points : array (N, 3)
-        Where each voxel of `grid` is sent, mm.
-    grid : Grid
-        Where it is computed, by central differences.
+    determinants : array (X, Y, Z)
+        As :func:`determinants` returns them.
 
     Returns
     -------
@@ -45,7 +43,7 @@ def log_jacobian(points: NDArray, grid: Grid) -> NDArray:
     Examples
     --------
     >>> grid = Grid((3, 3, 3), np.eye(4))
-    >>> round(float(log_jacobian(2 * grid.world(), grid)[1, 1, 1]), 3)
+    >>> round(float(log_jacobian(determinants(2 * grid.world(), grid))[1, 1, 1]), 3)
     2.079
     """
-    return np.log(np.clip(determinants(points, grid), 0.01, None)).astype(np.float32)
+    return np.log(np.clip(determinants, 0.01, None)).astype(np.float32)

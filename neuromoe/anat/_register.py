@@ -85,19 +85,23 @@ def register(
     """
     how = PRESETS[preset]
     fixed, moving = _coarse(brain, template, voxel_mm)
-    start = Affine(_centers_on_each_other(fixed, moving))
+    start = Affine(centers_on_each_other(fixed, moving))
     affine = greedy_affine(fixed, moving, initial=start, iterations=how.affine, seed=seed)
     chain, inverse = greedy_deformable(
         fixed, moving, initial=affine, iterations=iterations or how.deformable, smoothing=how.smoothing, seed=seed
     )
-    return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
+    return tuple(map(tapered, chain)), tuple(map(tapered, inverse))
 
 
 def _coarse(brain: Image, template: Template, voxel_mm: float) -> tuple[Image, Image]:
     """Return the template's brain and the brain on voxels no finer than `voxel_mm`."""
-    target = brain_image(template.head, template.mask)
-    fixed = target if target.voxel_mm.min() >= voxel_mm else at_voxel_mm(target, voxel_mm)
+    fixed = no_finer(brain_image(template.head, template.mask), voxel_mm)
     return fixed, at_voxel_mm(brain, max(voxel_mm, float(brain.voxel_mm.min())))
+
+
+def no_finer(image: Image, voxel_mm: float) -> Image:
+    """Return the image, on cubic voxels of `voxel_mm` if its own are finer."""
+    return image if image.voxel_mm.min() >= voxel_mm else at_voxel_mm(image, voxel_mm)
 
 
 def register_by_ants(brain: Image, template: Template, *, voxel_mm: float, kind: str, seed: int) -> tuple[Chain, Chain]:
@@ -105,7 +109,7 @@ def register_by_ants(brain: Image, template: Template, *, voxel_mm: float, kind:
     from neuromoe.core.ants import ants_deformable
 
     chain, inverse = ants_deformable(*_coarse(brain, template, voxel_mm), kind=kind, seed=seed)
-    return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
+    return tuple(map(tapered, chain)), tuple(map(tapered, inverse))
 
 
 def register_by_fsl(brain: Image, template: Template) -> tuple[Chain, Chain]:
@@ -113,10 +117,10 @@ def register_by_fsl(brain: Image, template: Template) -> tuple[Chain, Chain]:
     from neuromoe.core.fsl import fnirt
 
     chain, inverse = fnirt(brain_image(template.head, template.mask), brain)
-    return tuple(map(_tapered, chain)), tuple(map(_tapered, inverse))
+    return tuple(map(tapered, chain)), tuple(map(tapered, inverse))
 
 
-def _tapered(transform: Affine | Displacement) -> Affine | Displacement:
+def tapered(transform: Affine | Displacement) -> Affine | Displacement:
     """Let a displacement fade to zero at the edge of its grid, as it is zero beyond."""
     if isinstance(transform, Affine):
         return transform
@@ -130,7 +134,8 @@ def _tapered(transform: Affine | Displacement) -> Affine | Displacement:
     return Displacement(transform.field * weight[..., None], transform.affine)
 
 
-def _centers_on_each_other(fixed: Image, moving: Image) -> NDArray:
+def centers_on_each_other(fixed: Image, moving: Image) -> NDArray:
+    """Return the shift (4, 4) of the centre of a brain, zero outside, onto that of another."""
     centers = [image.grid.world()[image.data.ravel() > 0].mean(axis=0) for image in (fixed, moving)]
     matrix = np.eye(4)
     matrix[:3, 3] = centers[1] - centers[0]

@@ -4,14 +4,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._head import at_voxel_mm, stretch
+from neuromoe.anat._mixture import mixture_probabilities
 from neuromoe.core.ants import tissue_probabilities
 from neuromoe.core.geometry import map_points, sample
 from neuromoe.core.images import Image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Chain
 
+# Atropos is dear on fine voxels.
+VOXEL_MM = {"ants": 1.25, "torch": 1.0}
 
-def segment(head: Image, mask: NDArray, template: Template, to_template: Chain, *, voxel_mm: float = 1.25) -> NDArray:
+
+def segment(
+    head: Image,
+    mask: NDArray,
+    template: Template,
+    to_template: Chain,
+    *,
+    voxel_mm: float | None = None,
+    backend: str = "ants",
+) -> NDArray:
     """Segment a brain; a fine image is segmented on coarser voxels and the probabilities brought back.
 
     Parameters
@@ -24,14 +36,17 @@ def segment(head: Image, mask: NDArray, template: Template, to_template: Chain, 
         Its tissues are the priors.
     to_template : tuple of transforms
         World points of the head to world points of the template.
-    voxel_mm : float, default=1.25
-        Edge of the coarser voxels, mm.
+    voxel_mm : float, optional
+        Edge of the coarser voxels, mm; without it that of :data:`VOXEL_MM`.
+    backend : str, default="ants"
+        `ants`, Atropos, or `torch`, :func:`neuromoe.anat._mixture.mixture_probabilities`.
 
     Returns
     -------
     array (3, X, Y, Z), float32
         Probabilities of CSF, GM and WM; they sum to one in the mask.
     """
+    voxel_mm = voxel_mm or VOXEL_MM[backend]
     work, inside = (head, mask) if head.voxel_mm.min() >= voxel_mm else _coarser(head, mask, voxel_mm)
     box = tuple(slice(max(0, int(i.min()) - 2), int(i.max()) + 3) for i in np.nonzero(inside))
     probabilities = np.zeros((3, *inside.shape), np.float32)
@@ -39,7 +54,11 @@ def segment(head: Image, mask: NDArray, template: Template, to_template: Chain, 
     points = map_points(to_template, cropped.grid.world())
     tissues = (template.csf, template.gm, template.wm)
     priors = np.stack([sample(tissue, points).reshape(cropped.data.shape) for tissue in tissues])
-    probabilities[(slice(None), *box)] = tissue_probabilities(cropped, inside[box], priors=priors)
+    if backend == "torch":
+        found = mixture_probabilities(cropped.data, inside[box], priors)
+    else:
+        found = tissue_probabilities(cropped, inside[box], priors=priors)
+    probabilities[(slice(None), *box)] = found
     if work is not head:
         probabilities = np.stack([stretch(work.like(part), head) for part in probabilities])
     return _normalized(probabilities, mask)

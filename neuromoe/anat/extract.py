@@ -21,7 +21,7 @@ def extract(
     csf: Path,
     quality: Path,
     registration_mm: float = 4.0,
-    segmentation_mm: float = 1.25,
+    segmentation_mm: float | None = None,
     bias_shrink_factor: int = 4,
     mask_backend: str = "greedy",
     tissue_backend: str = "ants",
@@ -45,14 +45,14 @@ def extract(
         Quality numbers and the verdict on the mask.
     registration_mm : float, default=4.0
         Voxels of the registration that brings the template's mask, mm.
-    segmentation_mm : float, default=1.25
-        A finer image is segmented on cubic voxels of this edge, mm.
+    segmentation_mm : float, optional
+        A finer image is segmented on cubic voxels of this edge, mm; without it 1.25 by `ants`, 1 by `torch`.
     bias_shrink_factor : int, default=4
         N4's subsampling of a copy of the head on 2 mm voxels.
     mask_backend : str, default="greedy"
         What finds the brain: `greedy`, by the template, or `fsl`, by BET. The template's way is found either way.
     tissue_backend : str, default="ants"
-        What finds the tissues: `ants`, by Atropos, or `fsl`, by FAST.
+        What finds the tissues: `ants`, by Atropos, `torch`, by a mixture of normal distributions, or `fsl`, by FAST.
     seed : int, default=0
         Of the registration.
 
@@ -87,7 +87,8 @@ def extract(
         if tissue_backend == "fsl":
             tissues = fast(head, brain.mask)
         else:
-            tissues = segment(head, brain.mask, target, brain.to_template, voxel_mm=segmentation_mm)
+            way = brain.to_template
+            tissues = segment(head, brain.mask, target, way, voxel_mm=segmentation_mm, backend=tissue_backend)
     except RuntimeError as err:
         verdict, reasons = "fail", [*reasons, str(err)]
         tissues = by_intensity(head, brain.mask)

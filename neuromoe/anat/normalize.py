@@ -27,6 +27,10 @@ def normalize(
     t1w_to_template: Path,
     template_to_t1w: Path,
     quality: Path,
+    average_t1w: Path | None = None,
+    average_mask: Path | None = None,
+    average_to_template: Path | None = None,
+    template_to_average: Path | None = None,
     registration_mm: float = 2.0,
     preset: str = "fast",
     iterations: str | None = None,
@@ -35,6 +39,9 @@ def normalize(
     seed: int = 0,
 ) -> None:
     """Find the affine and deformable map to the template; write T1w, tissues and log-Jacobian there.
+
+    With the average of the person's sessions, the session is registered to that, rigidly and then deformably, and goes
+    on to the template by the map that all sessions of the person share.
 
     Parameters
     ----------
@@ -50,6 +57,8 @@ def normalize(
         Both transforms, as ITK composites.
     quality : path
         Quality numbers.
+    average_t1w, average_mask, average_to_template, template_to_average : path, optional
+        What `anat average` wrote.
     registration_mm : float, default=2.0
         The registration runs on voxels no finer than this, mm.
     preset : str, default="fast"
@@ -68,18 +77,25 @@ def normalize(
     ----------
     .. [1] Ashburner & Friston (2000), Voxel-based morphometry: the methods, NeuroImage 11,
        doi:10.1006/nimg.2000.0582.
+    .. [2] Reuter et al. (2012), Within-subject template estimation for unbiased longitudinal image analysis, NeuroImage
+       61, doi:10.1016/j.neuroimage.2012.02.084.
     """
     single_threaded(seed)
     from neuromoe.anat._attempts import Settings, judge, register_well
     from neuromoe.anat._jacobian import log_jacobian
     from neuromoe.anat._register import on_template
+    from neuromoe.anat._within import Average, register_by_average
 
     target = Template.load(template)
     head, inside = load_image(preproc, ndim=3), load_image(mask, ndim=3)
     print("registration", flush=True)
-    name = {"greedy": preset, "ants": ants_transform}.get(registration_backend, registration_backend)
-    settings = Settings(registration_backend, name, registration_mm, iterations, seed)
-    found, record = register_well(head, inside, target, settings)
+    shared = [path for path in (average_t1w, average_mask, average_to_template, template_to_average) if path]
+    if shared:
+        person = Average.load(*shared)
+        found, record = register_by_average(head, inside, person, target, registration_mm=registration_mm, seed=seed)
+    else:
+        settings = Settings.of(registration_backend, preset, ants_transform, registration_mm, iterations, seed)
+        found, record = register_well(head, inside, target, settings)
     verdict, reasons = judge(found.numbers)
     print(f"maps; registration: {verdict} {'; '.join(reasons)}", flush=True)
     parameters: dict[str, Any] = {"registration_mm": registration_mm, "preset": preset, "iterations": iterations}
@@ -89,8 +105,8 @@ def normalize(
     for path, source in [(t1w_template, preproc), *tissues]:
         image = head if source == preproc else load_image(source, ndim=3)
         save_image(on_template(image, target.grid, found.points), path, target.grid.affine)
-        write_sidecar(path, sources=[source, template], parameters=parameters, **fields)
-    jacobian = log_jacobian(found.points, target.grid)
+        write_sidecar(path, sources=[source, template, *shared], parameters=parameters, **fields)
+    jacobian = log_jacobian(found.volumes)
     save_image(jacobian * target.brain_mask, logjacobian, target.grid.affine)
     write_sidecar(logjacobian, sources=[t1w_to_template], parameters=parameters, **fields)
     write_transform(t1w_to_template, found.chain)

@@ -45,7 +45,7 @@ class Choice:
 
 CHOICES = (
     Choice("anat.extract.mask_backend", ("greedy",), ("bet",)),
-    Choice("anat.extract.tissue_backend", ("ants",), ("fast",)),
+    Choice("anat.extract.tissue_backend", ("ants", "torch"), ("fast",)),
     Choice("anat.normalize.registration_backend", ("greedy", "ants"), ("flirt", "fnirt", "invwarp")),
     Choice("dwi.correct.motion_backend", ("torch",), ("eddy",)),
     Choice("dwi.correct.fieldmap_backend", (NONE,), ("topup", "eddy"), prefers_fsl=True),

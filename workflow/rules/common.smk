@@ -86,6 +86,7 @@ _LABEL = r"[a-zA-Z0-9+]+"
 
 
 wildcard_constraints:
+    participant=rf"sub-{_LABEL}",
     folder=rf"sub-{_LABEL}(/ses-{_LABEL})?",
     session=rf"sub-{_LABEL}(_ses-{_LABEL})?",
     name=rf"sub-{_LABEL}(_(ses|task|acq|ce|rec|dir|run)-{_LABEL})*",

@@ -240,6 +240,39 @@ def anatomy(wildcards):
     return next((candidate for candidate in candidates if candidate.images("anat")), None)
 
 
+def sessions_averaged(participant):
+    """Return the sessions whose T1w are averaged: all of a person who has several, where the settings ask for it."""
+    if not SETTINGS["anat"]["longitudinal"]:
+        return []
+    sessions = [session for session in BY_PARTICIPANT[participant] if session.images("anat")]
+    return sessions if len(sessions) > 1 else []
+
+
+def averaged(ending):
+    """Return a function that gives one T1w derivative of each session of a job's person."""
+
+    def files(wildcards):
+        return [session.derivative("anat", ending) for session in sessions_averaged(wildcards.participant)]
+
+    return files
+
+
+def average_mb(wildcards, attempt):
+    """Ask for memory by the size of all images that are averaged."""
+    rows = [row for session in sessions_averaged(wildcards.participant) for row in session.images("anat")]
+    return attempt * (3000 + 8 * sum(int(row["mem_mb"]) for row in rows))
+
+
+def from_average(ending):
+    """Return a function that gives a file of the average of a job's person, or nothing where there is none."""
+
+    def file(wildcards):
+        person = session_of(wildcards).participant_id
+        return f"{DERIVATIVES}/{person}/anat/{person}_{ending}" if sessions_averaged(person) else []
+
+    return file
+
+
 def from_anatomy(ending):
     """Return a function that gives a T1w derivative of a job's person, or nothing where there is no T1w."""
 
