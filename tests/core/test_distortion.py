@@ -45,7 +45,7 @@ def grid_of(image: Image, kind: str) -> Grid:
     return Grid(grid.shape, POSE @ turned[kind] @ grid.affine)
 
 
-def acquire(image: Image, grid: Grid, axis: int, shift: Shift, rng: np.random.Generator, noise: float = 0.02) -> Image:
+def acquire(image: Image, grid: Grid, axis: int, shift: Shift, rng: np.random.Generator, noise: float = 0.01) -> Image:
     """See the head, put there by POSE, where its field shifts it to; squeezed signal is brighter."""
     along = grid.affine[:3, axis] / grid.voxel_mm[axis]
     to_head = np.linalg.inv(POSE)
@@ -55,7 +55,7 @@ def acquire(image: Image, grid: Grid, axis: int, shift: Shift, rng: np.random.Ge
         places = seen - shift(apply_affine(to_head, places))[:, None] * along
     above, below = (shift(apply_affine(to_head, places + side * along)) for side in (0.5, -0.5))
     signal = sample(image, apply_affine(to_head, places)) / (1 + above - below)
-    coil = np.exp(0.003 * (seen - seen.mean(axis=0)) @ [1.0, -1.0, 0.5])
+    coil = np.exp(0.001 * (seen - seen.mean(axis=0)) @ [1.0, -1.0, 0.5])
     data = (signal * coil).reshape(grid.shape) + rng.normal(0, noise, grid.shape)
     return Image(np.abs(data).astype(np.float32), grid.affine)
 
