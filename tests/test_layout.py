@@ -87,7 +87,7 @@ def test_the_arguments_of_a_function_are_the_names_in_its_rule_and_its_settings(
     assert set(block) <= arguments, f"settings that {step} does not take: {set(block) - arguments}"
     _, text = rules()[f"{stage}_{step}"]
     named = set(re.findall(r"(?m)^\s*\"?(\w+)\"?=", text)) | set(re.findall(r"\b(\w+)=", text))
-    generated = {"fa", "md", "ad", "rd", "v1", *(f"{name}_template" for name in ("fa", "md", "ad", "rd"))}
+    generated = {"fa", "md", "ad", "rd", "v1", "dec", *(f"{name}_template" for name in ("fa", "md", "ad", "rd"))}
     generated |= {"anat", "dwi", "func", *(f"{name}_quality" for name in ("anat", "dwi", "func"))}
     if (stage, step) == ("bids", "index"):
         sessions = (REPOSITORY / "workflow" / "rules" / "sessions.smk").read_text()

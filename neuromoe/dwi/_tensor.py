@@ -209,6 +209,16 @@ def tensor_maps(tensor: Tensor) -> Maps:
     return Maps(np.clip(fa, 0, 1), md, values[:, 2], values[:, :2].mean(axis=1), v1)
 
 
+def color_fa(maps: Maps) -> NDArray:
+    """Return the size of each world part of the main direction, times FA (N, 3).
+
+    References
+    ----------
+    Pajevic S, Pierpaoli C 1999, doi:10.1002/(SICI)1522-2594(199909)42:3<526::AID-MRM15>3.0.CO;2-J.
+    """
+    return np.abs(maps.v1) * maps.fa[:, None]
+
+
 def eigensystem(matrices: NDArray) -> tuple[NDArray, NDArray]:
     """Compute the eigenvalues of symmetric matrices and the eigenvector of the largest, in closed form.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuromoe.core.ants import single_threaded
 from neuromoe.core.gradients import stored_affine, write_gradients
-from neuromoe.core.images import save_image
+from neuromoe.core.images import Image, save_image
 from neuromoe.core.provenance import metadata_of, write_sidecar
 from neuromoe.core.quality import write_quality
 
@@ -194,6 +194,7 @@ def correct(
         parameters=parameters,
         Notes=list(result.gradients.notes),
         SkullStripped=False,
+        **_axis(axes, result.image),
     )
     write_sidecar(mask, sources=[preproc], parameters=parameters, Type="Brain")
     write_quality(quality, result.numbers, verdict, reasons)
@@ -209,9 +210,17 @@ def _phase_axes(series: "Series", dwi: list[Path], sidecars: list[Path] | None) 
     """Return each volume's axis of phase encoding (V, 3) in the world, or None where a run does not say it."""
     axes = []
     for path in dwi:
-        phase = _phase(path, sidecars) or ""
+        phase = str(_phase(path, sidecars) or metadata_of(path, sidecars).get("PhaseEncodingAxis") or "")
         if phase[:1] not in ("i", "j", "k"):
             return None
         axis = stored_affine(path)[:3, "ijk".index(phase[0])]
         axes.append(axis / np.linalg.norm(axis))
     return np.stack(axes)[series.run_of_volume]
+
+
+def _axis(axes: NDArray | None, image: Image) -> dict[str, str]:
+    """Return the sidecar's entry on the image's axis of phase encoding, where all volumes share one."""
+    if axes is None or not np.allclose(np.abs(axes @ axes[0]), 1, atol=1e-3):
+        return {}
+    along = np.abs(np.linalg.inv(image.affine[:3, :3]) @ axes[0] * image.voxel_mm)
+    return {"PhaseEncodingAxis": "ijk"[int(along.argmax())]}

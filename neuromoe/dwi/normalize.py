@@ -1,7 +1,7 @@
 """Fit the diffusion tensor and bring its maps onto the template."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from neuromoe.core.errors import InputError
 from neuromoe.core.gradients import read_gradients, stored_affine
 from neuromoe.core.images import Image, load_image, save_image
-from neuromoe.core.provenance import write_sidecar
+from neuromoe.core.provenance import read_metadata, sidecar_path, write_sidecar
 from neuromoe.core.quality import write_quality
 from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain, read_transform, write_transform
+from neuromoe.core.transforms import Chain, write_transform
+
+if TYPE_CHECKING:
+    from neuromoe.dwi._placement import Anatomy, Placement, Settings
 
 _UNITS = {"fa": "arbitrary", "md": "mm^2/s", "ad": "mm^2/s", "rd": "mm^2/s"}
 # Signal of a tensor and that of tissue part ways.
@@ -35,6 +38,7 @@ def normalize(
     ad: Path,
     rd: Path,
     v1: Path,
+    dec: Path,
     fa_template: Path,
     md_template: Path,
     ad_template: Path,
@@ -49,6 +53,8 @@ def normalize(
     tensor_backend: str = "torch",
     coregistration_backend: str = "scipy",
     robust: bool = False,
+    distortion: str = "none",
+    max_distortion_mm: float = 15.0,
     seed: int = 0,
 ) -> None:
     """Fit the tensor where the data lie, register to the T1w, and carry the maps to the template once.
@@ -86,6 +92,8 @@ def normalize(
         Output: radial diffusivity, mm^2/s, on the grid of the series.
     v1 : path
         Output: main direction (X, Y, Z, 3) along the RAS+ world axes.
+    dec : path
+        Output: colour FA (X, Y, Z, 3): the sizes of that direction's parts times FA; red x, green y, blue z.
     fa_template : path
         Output: fractional anisotropy on the template's grid.
     md_template : path
@@ -114,6 +122,11 @@ def normalize(
         What lays the b=0 volume on the T1w: `scipy`, our own, or `fsl`, epi_reg.
     robust : bool, default=False
         Leave single signals out of the tensor fit that lie far from the tensor of the others.
+    distortion : str, default="none"
+        `registration` takes susceptibility distortion out by registration to the T1w along phase encoding, where that
+        makes the registration's score better; `none` leaves it in.
+    max_distortion_mm : float, default=15
+        The largest shift that this may find.
     seed : int, default=0
         Seed of the registration.
 
@@ -129,6 +142,8 @@ def normalize(
     """
     from neuromoe.dwi._by_fsl import fit_maps_by_fsl
     from neuromoe.dwi._normalization import carry, fit_maps, select_shell, unmask
+    from neuromoe.dwi._placement import Anatomy, Settings
+    from neuromoe.dwi._tensor import color_fa
 
     series, brain = load_image(dwi, ndim=4), load_image(mask, ndim=3)
     inside = _inside(series, brain, mask)
@@ -142,30 +157,36 @@ def normalize(
     print(f"tensor fitted on {len(chosen)} volumes in {inside.sum()} voxels", flush=True)
     target = Template.load(template)
     b0 = series.like(series.data[..., gradients.is_b0].mean(axis=3))
-    parts = (t1w, t1w_mask, t1w_to_template)
     white = t1w_white if coregistration_backend == "fsl" else None
-    chain, written, score = _way(b0, maps, brain, target, parts, max_shift_mm, seed, white)
-    carried = carry(maps, brain.like(inside), target.grid, chain)
+    settings = Settings(max_shift_mm, distortion, max_distortion_mm, seed)
+    anatomy = Anatomy(t1w, t1w_mask, t1w_to_template, white) if t1w else None
+    place = _place(b0, maps, brain, target, anatomy, settings, _told_of(dwi))
+    carried = carry(maps, brain.like(inside), target.grid, place.chain)
     numbers = {
-        "coregistration_score": score,
-        **_coverage(carried["mask"], b0, target, chain),
+        **place.numbers,
+        **_coverage(carried["mask"], b0, target, place.chain),
         "tensor_residual": residual,
         "fa_median": float(np.median(fitted.fa)),
         "md_median_mm2_s": float(np.median(fitted.md)),
         "volumes_used": float(len(chosen)),
         "shell_s_mm2": float(np.median(gradients.bvals_s_mm2[chosen][~gradients.is_b0[chosen]])),
     }
-    reasons = _reasons(numbers, score_warn, overlap_warn, residual_warn, t1w is None)
-    write_transform(transform, written)
+    reasons = _reasons(numbers, score_warn, overlap_warn, residual_warn, t1w is None) + list(place.notes)
+    write_transform(transform, place.written)
     parameters: dict[str, Any] = {"shell_tolerance": shell_tolerance, "max_shift_mm": max_shift_mm, "seed": seed}
     parameters |= {"tensor_backend": tensor_backend, "coregistration_backend": coregistration_backend, "robust": robust}
-    sources = [path for path in (dwi, bval, bvec, mask, *parts) if path is not None]
+    parameters |= {"distortion": distortion, "max_distortion_mm": max_distortion_mm}
+    sources = [path for path in (dwi, bval, bvec, mask, t1w, t1w_mask, t1w_to_template) if path is not None]
     for name, path in {"fa": fa, "md": md, "ad": ad, "rd": rd}.items():
         save_image(series.like(maps[name]), path)
         write_sidecar(path, sources=sources[:4], parameters=parameters, Units=_UNITS[name])
     save_image(series.like(unmask(fitted.v1, inside)), v1)
-    write_sidecar(v1, sources=sources[:4], parameters=parameters, Axes="RAS+ world: x right, y anterior, z superior")
-    extra = {"SpatialReference": target.label} | ({"T1w": "none, lower quality"} if t1w is None else {})
+    axes = "RAS+ world: x right, y anterior, z superior"
+    write_sidecar(v1, sources=sources[:4], parameters=parameters, Axes=axes)
+    save_image(series.like(unmask(color_fa(fitted), inside)), dec)
+    write_sidecar(dec, sources=sources[:4], parameters=parameters, Axes=axes, Colors="red x, green y, blue z")
+    extra: dict[str, Any] = {"SpatialReference": target.label} | ({"T1w": "none, lower quality"} if t1w is None else {})
+    extra |= {"DistortionCorrection": dict(place.distortion)} if place.distortion else {}
     for name, path in {"fa": fa_template, "md": md_template, "ad": ad_template, "rd": rd_template}.items():
         save_image(carried[name], path, target.grid.affine)
         write_sidecar(path, sources=[*sources, transform], parameters=parameters, Units=_UNITS[name], **extra)
@@ -184,41 +205,27 @@ def _inside(series: Image, brain: Image, path: Path) -> NDArray:
     return inside
 
 
-def _way(
+def _told_of(dwi: Path) -> dict[str, Any]:
+    return read_metadata([sidecar_path(dwi)] if sidecar_path(dwi).is_file() else [])
+
+
+def _place(
     b0: Image,
     maps: dict[str, NDArray],
     brain: Image,
     target: Template,
-    parts: tuple[Path | None, Path | None, Path | None],
-    max_shift_mm: float,
-    seed: int,
-    white: Path | None = None,
-) -> tuple[Chain, Chain, float]:
-    # The chain from the template to the diffusion series, the part of it found here, and its score.
-    t1w, t1w_mask, t1w_to_template = parts
-    if t1w is None:
-        from neuromoe.dwi._normalization import to_template_without_t1w
+    anatomy: "Anatomy | None",
+    settings: "Settings",
+    metadata: dict[str, Any],
+) -> "Placement":
+    from neuromoe.dwi._normalization import to_template_without_t1w
+    from neuromoe.dwi._placement import Placement, place_in_t1w
 
-        chain, score = to_template_without_t1w(b0, maps, brain, target, seed)
-        return chain, chain, score
-    if t1w_mask is None or t1w_to_template is None:
-        raise InputError(
-            expected="a T1w with its brain mask and its transform to the template",
-            found="the T1w alone", where=t1w, fix="give t1w_mask and t1w_to_template, or leave t1w out",
-        )  # fmt: skip
-    from neuromoe.core.coregister import coregister, rate
-
-    head, inside = load_image(t1w, ndim=3), load_image(t1w_mask, ndim=3)
-    if white is not None:
-        from neuromoe.core.fsl import epi_reg
-
-        place = epi_reg(b0, head, inside.data > 0.5, load_image(white, ndim=3).data > 0.5)
-        found = rate(place.matrix, b0, head, start="epi_reg", moving_mask=brain, fixed_mask=inside, seed=seed)
-    else:
-        found = coregister(b0, head, moving_mask=brain, fixed_mask=inside, seed=seed, max_shift_mm=max_shift_mm)
-    print(f"registered to the T1w from the start {found.start}, score {found.score:.3f}", flush=True)
-    own = (Affine(found.matrix),)
-    return (*read_transform(t1w_to_template), *own), own, found.score
+    if anatomy is not None:
+        return place_in_t1w(b0, brain, anatomy, settings, metadata)
+    chain, score = to_template_without_t1w(b0, maps, brain, target, settings.seed)
+    notes = ("distortion stays in: there is no T1w",) if settings.distortion != "none" else ()
+    return Placement(chain, chain, {"coregistration_score": score}, notes)
 
 
 def _coverage(known: NDArray, b0: Image, target: Template, chain: Chain) -> dict[str, float]:

@@ -1,12 +1,11 @@
 """Distortion of a BOLD run, corrected by its fieldmap through FSL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.core.distortion import Undistorted, undistorted
 from neuromoe.core.errors import InputError
 from neuromoe.core.fsl import (
     PhaseEncoding,
@@ -21,29 +20,6 @@ from neuromoe.core.geometry import resample
 from neuromoe.core.gradients import stored_affine
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.provenance import metadata_of, read_metadata
-from neuromoe.core.transforms import Displacement
-
-
-@dataclass(frozen=True, eq=False)
-class Undistorted:
-    """The reference without its distortion.
-
-    Parameters
-    ----------
-    reference : Image (X, Y, Z)
-        On the same grid; where signal was pressed together it is spread again.
-    way : Displacement
-        World points of it to those of the reference as acquired.
-    back : Displacement
-        The other way.
-    shift_mm : float
-        The largest shift.
-    """
-
-    reference: Image
-    way: Displacement
-    back: Displacement
-    shift_mm: float
 
 
 def undistort(
@@ -87,22 +63,7 @@ def undistort(
 
 def apply_field(reference: Image, field_hz: Image, encoding: PhaseEncoding) -> Undistorted:
     """Take the distortion of a known field out of an image."""
-    way = field_to_displacement(field_hz, encoding)
-    voxels = field_hz.data * (encoding.readout_s * encoding.sign)
-    stretched = np.clip(1 + np.gradient(voxels, axis=encoding.axis), 0.1, 10)
-    data = resample(reference, reference.grid, [way]) * stretched
-    shift_mm = float(np.linalg.norm(way.field, axis=-1).max())
-    return Undistorted(reference.like(data.astype(np.float32)), way, inverted(way), shift_mm)
-
-
-def inverted(way: Displacement, steps: int = 20) -> Displacement:
-    """Return the displacement that leads back: at each place, minus the shift at the place it came from."""
-    world = Image(way.field[..., 0], way.affine).grid.world()
-    back = np.zeros_like(world)
-    for _ in range(steps):
-        origin = world + back
-        back = origin - way(origin)
-    return Displacement(back.reshape(way.field.shape).astype(np.float32), way.affine)
+    return undistorted(reference, field_to_displacement(field_hz, encoding), encoding.axis)
 
 
 def _by_pair(

@@ -61,7 +61,7 @@ def place_in_t1w(
     forward = Affine(found.matrix)
     if t1w_mask is None:
         return Placement((forward,), mask.astype(np.float32), found, problems)
-    return Placement((forward,), _brain_share(t1w_mask, boldref, (forward.inverse(),)), found)
+    return Placement((forward,), brain_share(t1w_mask, boldref, (forward.inverse(),)), found)
 
 
 def mask_problems(mask: Image) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def place_in_template(boldref: Image, mask: NDArray, template: Template, *, seed
     chain, inverse = greedy_deformable(
         target, moving, initial=Affine(found.matrix), smoothing="3vox 1vox", iterations="60x40", seed=seed
     )
-    return Placement(chain, _brain_share(brain, boldref, inverse), found)
+    return Placement(chain, brain_share(brain, boldref, inverse), found)
 
 
 def _bold_contrast(template: Template) -> tuple[Image, Image]:
@@ -98,7 +98,8 @@ def _bold_contrast(template: Template) -> tuple[Image, Image]:
     return Image(data * (parts["mask"] > 0.5), grid.affine), Image(parts["mask"], grid.affine)
 
 
-def _brain_share(brain: Image, boldref: Image, chain: Chain) -> NDArray:
+def brain_share(brain: Image, boldref: Image, chain: Chain) -> NDArray:
+    """Return the share (X, Y, Z) of a brain in each voxel of the reference, whose world the chain leads from."""
     from scipy.ndimage import gaussian_filter
 
     # Smoothed to the BOLD's voxels, because a voxel at the rim is brain only in part.

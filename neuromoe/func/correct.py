@@ -15,7 +15,7 @@ from neuromoe.core.template import Template
 from neuromoe.core.transforms import write_affines, write_transform
 
 if TYPE_CHECKING:
-    from neuromoe.func._fieldmap import Undistorted
+    from neuromoe.core.distortion import Undistorted
     from neuromoe.func._registration import Placement
     from neuromoe.func._series import Series
 
@@ -45,6 +45,8 @@ def correct(
     slice_timing_backend: str = "scipy",
     fieldmap_backend: str = "none",
     coregistration_backend: str = "scipy",
+    distortion: str = "none",
+    max_distortion_mm: float = 15.0,
     seed: int = 0,
 ) -> None:
     """Estimate a BOLD run's motion, correct slice timing, find the brain and where it lies.
@@ -100,6 +102,11 @@ def correct(
         `fsl` corrects distortion by the fieldmap with topup, or with fsl_prepare_fieldmap and FUGUE.
     coregistration_backend : str, default="scipy"
         What lays the reference on the T1w: `scipy`, our own, or `fsl`, epi_reg.
+    distortion : str, default="none"
+        `registration` takes susceptibility distortion out by registration to the T1w along phase encoding, where there
+        is no fieldmap and the score gets better; `none` leaves it in.
+    max_distortion_mm : float, default=15
+        The largest shift that this may find.
     seed : int, default=0
         Seed of the registration.
 
@@ -108,6 +115,7 @@ def correct(
     InputError
         Too few volumes, or times that are missing or contradict each other.
     """
+    from neuromoe.func._distortion import undistort_by_registration
     from neuromoe.func._series import read_series
 
     series = read_series(bold, sidecars)
@@ -118,17 +126,29 @@ def correct(
     white = load_image(t1w_white, ndim=3) if t1w_white and coregistration_backend == "fsl" else None
     place = _place(_at_rest(clean, fixed), t1w, t1w_mask, white, template, seed)
     print(f"placed from {place.found.start}, score {place.found.score:.3f}", flush=True)
+    told: dict[str, Any] = {}
+    if distortion == "registration" and fixed is None:
+        found = undistort_by_registration(
+            clean.reference, clean.bright, place, bold, sidecars, t1w, t1w_mask,
+            max_shift_mm=max_distortion_mm, seed=seed,
+        )  # fmt: skip
+        place, fixed, told = found.place, found.fixed, dict(found.record)
+        print(f"distortion {told or place.problems}", flush=True)
     brain = _brain(clean, place, fixed)
     record: dict[str, Any] = {
         "sources": [path for path in (bold, t1w, t1w_mask, template, *(fieldmaps or [])) if path is not None],
         "parameters": {"slice_timing": slice_timing, "motion_passes": motion_passes, "seed": seed}
         | {"motion_backend": motion_backend, "slice_timing_backend": slice_timing_backend}
-        | {"fieldmap_backend": fieldmap_backend if fixed else "none", "coregistration_backend": coregistration_backend},
+        | {
+            "fieldmap_backend": fieldmap_backend if fixed and not told else "none",
+            "coregistration_backend": coregistration_backend,
+        }
+        | {"distortion": distortion, "max_distortion_mm": max_distortion_mm},
     }
     _write_images(clean, brain, boldref, mask, slicetimed, record)
     write_affines(motion, clean.motion)
     write_transform(transform, (*place.chain, fixed.way) if fixed else place.chain)
-    write_sidecar(transform, **record, **_description(place, direct=t1w is None))
+    write_sidecar(transform, **record, **_description(place, direct=t1w is None), DistortionCorrection=told)
     limits = {"lost_warn": coregistration_warn, "lost_fail": coregistration_fail, "direct": t1w is None}
     _judge(quality, clean, brain, place, fd_threshold_mm=fd_threshold_mm, **limits)
 

@@ -13,12 +13,14 @@ from neuromoe.core.quality import read_quality
 from neuromoe.core.transforms import Affine, read_transform, write_transform
 from neuromoe.dwi._correction import Settings, correct_series
 from neuromoe.dwi._normalization import carry, fit_maps, overlap, select_shell
+from neuromoe.dwi._placement import Settings as Placing
+from neuromoe.dwi._placement import why_not_undistorted
 from neuromoe.dwi._series import Series, read_runs
 from neuromoe.dwi.normalize import normalize
 
 from .phantom import Head, acquire, axial_grid, directions, table
 
-MAPS = ("fa", "md", "ad", "rd", "v1", "fa_template", "md_template", "ad_template", "rd_template")
+MAPS = ("fa", "md", "ad", "rd", "v1", "dec", "fa_template", "md_template", "ad_template", "rd_template")
 
 
 def degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -133,6 +135,13 @@ def test_without_a_t1w_the_way_is_found_and_marked(without_t1w, written, head):
     assert json.loads(sidecar.read_text())["T1w"].startswith("none")
 
 
+def test_colour_fa_is_the_direction_by_its_axes_as_bright_as_fa(with_t1w):
+    fa, v1, dec = (load_image(with_t1w[name]).data for name in ("fa", "v1", "dec"))
+    assert dec.shape == (*fa.shape, 3)
+    assert np.allclose(np.linalg.norm(dec, axis=-1), fa, atol=1e-5)
+    assert np.allclose(dec, np.abs(v1) * fa[..., None], atol=1e-6)
+
+
 def test_native_maps_do_not_depend_on_the_t1w(with_t1w, without_t1w):
     for name in ("fa", "md", "v1"):
         assert with_t1w[name].read_bytes() == without_t1w[name].read_bytes()
@@ -198,6 +207,32 @@ def test_an_empty_mask_is_refused(written, tmp_path):
     save_image(mask.like(0 * mask.data), tmp_path / "mask.nii.gz")
     with pytest.raises(InputError, match="0 voxels"):
         normalize(**(written["inputs"] | {"mask": tmp_path / "mask.nii.gz"}), **outputs(tmp_path, "x.h5"))
+
+
+def test_distortion_is_corrected_within_the_one_way_to_the_template(written, with_t1w, tmp_path):
+    inputs = dict(written["inputs"], dwi=tmp_path / "dwi.nii.gz")
+    inputs["dwi"].hardlink_to(written["inputs"]["dwi"])
+    (tmp_path / "dwi.json").write_text(json.dumps({"PhaseEncodingAxis": "j"}))
+    out = outputs(tmp_path / "out", "xfm.h5")
+    normalize(**inputs, **written["t1w"], **out, distortion="registration")
+    told = json.loads((tmp_path / "out" / "fa_template.json").read_text())["DistortionCorrection"]
+    assert told["Axis"] == "j" and told["Kept"] == (told["score_after"] > told["score_before"])
+    assert len(read_transform(out["transform"])) == 1 + told["Kept"]
+    assert told["distortion_mean_mm"] < 0.5 * 4
+    assert out["fa"].read_bytes() == with_t1w["fa"].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({}, "does not say its PhaseEncodingDirection"),
+        ({"PhaseEncodingAxis": "j", "Parameters": {"fieldmap_backend": "fsl"}}, "by topup already"),
+    ],
+)
+def test_distortion_that_cannot_or_need_not_be_corrected_is_said(metadata, reason):
+    (note,) = why_not_undistorted(Placing(distortion="registration"), metadata)
+    assert reason in note
+    assert why_not_undistorted(Placing(), metadata) == ()
 
 
 def test_carrying_reads_from_the_mask_alone():

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from neuromoe.core._fsl_space import world_to_flirt
+from neuromoe.core.distortion import inverted
 from neuromoe.core.errors import InputError
 from neuromoe.core.fsl import PhaseEncoding
 from neuromoe.core.geometry import resample
 from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.transforms import Affine, read_affines, read_transform
-from neuromoe.func._fieldmap import apply_field, inverted, undistort
+from neuromoe.func._fieldmap import apply_field, undistort
 from neuromoe.func._registration import place_in_t1w
 
 from .conftest import Person

@@ -44,7 +44,7 @@ rule dwi_normalize:
         t1w_mask=from_anatomy("desc-brain_mask.nii.gz"),
         t1w_to_template=from_anatomy(f"from-T1w_to-{SPACE}_mode-image_xfm.h5"),
     output:
-        **{name: DWI + f"param-{name}_dwimap.nii.gz" for name in (*DWI_MAPS, "v1")},
+        **{name: DWI + f"param-{name}_dwimap.nii.gz" for name in (*DWI_MAPS, "v1", "dec")},
         **{f"{name}_template": DWI + f"space-{SPACE}_param-{name}_dwimap.nii.gz" for name in DWI_MAPS},
         quality=DWI + "desc-normalize_quality.json",
     log:

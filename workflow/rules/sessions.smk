@@ -292,11 +292,14 @@ def white_for(modality, step):
 def transform_from(reference, modality):
     """Return a function that names the transform to T1w, or to the template where the person has no T1w.
 
-    A single affine is a text file; one that goes by a fieldmap or to the template has more parts.
+    A single affine is a text file; one that undoes distortion or goes to the template has more parts.
     """
+    step_name = {"dwi": "normalize", "func": "correct"}[modality]
+    registers = SETTINGS[modality][step_name]["distortion"] == "registration"
 
     def path(wildcards):
-        ending = "h5" if not anatomy(wildcards) or (modality == "func" and fieldmaps("func")(wildcards)) else "txt"
+        mapped = modality == "func" and fieldmaps("func")(wildcards)
+        ending = "h5" if registers or mapped or not anatomy(wildcards) else "txt"
         to = f"{'T1w' if anatomy(wildcards) else SPACE}_mode-image_xfm.{ending}"
         return f"{DERIVATIVES}/{wildcards.folder}/{modality}/{wildcards.name}_from-{reference}_to-{to}"
 
