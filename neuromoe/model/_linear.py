@@ -178,7 +178,7 @@ def fit_ridge(
     wanted_NK = np.eye(classes)[targets]
     parts, weights = inner_parts(groups, targets, folds, seed), balanced_weights(targets, weighted)
     trials = [_held_out(kernel_NN, wanted_NK, parts, ridge) for ridge in _RIDGES]
-    calibrations = [_calibrate(scores_NK, targets, weights) for scores_NK in trials]
+    calibrations = [calibrate(scores_NK, targets, weights) for scores_NK in trials]
     best = int(np.argmin([loss for loss, *_ in calibrations]))
     dual_NK, mean_K = _solve(kernel_NN, wanted_NK, _RIDGES[best])
     weights_FK = (features_NF.T @ dual_NK.astype(np.float32)).astype(np.float32)
@@ -207,7 +207,7 @@ def _held_out(kernel_NN: NDArray, wanted_NK: NDArray, parts: NDArray, ridge: flo
     return scores_NK
 
 
-def _calibrate(scores_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[float, float, NDArray]:
+def calibrate(scores_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[float, float, NDArray]:
     """Fit a slope and an offset per class by maximum likelihood, with a unit normal prior on each."""
     from scipy.optimize import minimize
 

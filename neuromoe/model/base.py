@@ -18,6 +18,9 @@ from neuromoe.model._inner import split_inner
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.saving import read_arrays, read_facts, write_arrays
 
+# No class is impossible, however sure a model is: the logarithm of a probability stays finite.
+_LEAST = 1e-12
+
 
 @dataclass(frozen=True)
 class NoSettings:
@@ -111,7 +114,8 @@ class Model(ABC):
         usable = self._usable(cohort, positions).any(axis=1)
         probabilities = np.tile(self.prior_, (len(positions), 1))
         if usable.any():
-            probabilities[usable] = np.exp(self._predict_log(cohort, positions[usable]))
+            log_proba = self._predict_log(cohort, positions[usable])
+            probabilities[usable] = np.maximum(np.exp(log_proba), _LEAST)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
     def predict(self, cohort: Cohort, positions: ArrayLike) -> NDArray:

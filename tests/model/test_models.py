@@ -29,6 +29,14 @@ def test_probabilities_and_weights_are_as_promised(name, made_cohort):
 
 
 @every_model
+def test_no_class_is_impossible_however_far_a_person_is_from_the_training_people(name, made_cohort):
+    train, strange = made_cohort(missing_rate=0.0), made_cohort(missing_rate=0.0)
+    model = _quick(name).fit(train, np.arange(36))
+    strange.tokens["dwi"][:] *= 1e12
+    assert np.isfinite(np.log(model.predict_proba(strange, np.arange(36)))).all()
+
+
+@every_model
 def test_a_saved_model_predicts_the_same(name, made_cohort, tmp_path):
     cohort = made_cohort()
     model = _quick(name).fit(cohort, np.arange(24))
@@ -79,7 +87,7 @@ def test_training_people_must_be_labeled_and_apart_from_validation(name, made_co
         _quick(name).predict_proba(cohort, [0])
 
 
-@pytest.mark.parametrize("name", ["late-fusion", "neuromoe-paper"])
+@pytest.mark.parametrize("name", ["kernel-moe", "late-fusion", "neuromoe-paper"])
 def test_another_grid_is_refused(name, made_cohort):
     model = _quick(name).fit(made_cohort(), np.arange(24))
     with pytest.raises(InputError, match="the cohort"):

@@ -1,0 +1,95 @@
+"""Inner products of people's maps, read in blocks, so that memory does not grow with the voxels of a cohort.
+
+Axis letters: T people to compare, N training people, F voxels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.model._kernels import Likeness
+
+# Values of a block of people: 64 MB of float32.
+_BLOCK = 2**24
+
+Read = Callable[[NDArray], NDArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """One modality of the training people.
+
+    Parameters
+    ----------
+    read : function
+        From rows 0..n-1 to maps (n, F) of those who have the modality.
+    owners : array (n,), int
+        Whose they are among the training people.
+    mean : array (F,), float32
+        The mean map.
+    size : float
+        Mean squared distance to it.
+    """
+
+    read: Read
+    owners: NDArray
+    mean: NDArray
+    size: float
+
+    @classmethod
+    def fit(cls, read: Read, owners: NDArray) -> Self:
+        """Learn the mean map and the mean squared distance to it; two passes over the maps."""
+        features = read(np.arange(1)).shape[1]
+        total, squares = np.zeros(features), 0.0
+        for rows in blocks(len(owners), features):
+            total += read(rows).sum(axis=0, dtype=float)
+        mean = (total / len(owners)).astype(np.float32)
+        for rows in blocks(len(owners), features):
+            squares += float(((read(rows).astype(np.float32) - mean) ** 2).sum(dtype=float))
+        return cls(read, owners, mean, squares / len(owners) or 1.0)
+
+    def scaled(self, read: Read, rows: NDArray) -> NDArray:
+        """Return maps (n, F) less the mean map, their squared length 1 on average over the training people."""
+        return (read(rows).astype(np.float32) - self.mean) / np.float32(np.sqrt(self.size))
+
+    def squares(self, read: Read, count: int) -> NDArray:
+        """Return the squared lengths (n,) of the scaled maps that `read` gives."""
+        found = np.zeros(count)
+        for rows in blocks(count, len(self.mean)):
+            found[rows] = (self.scaled(read, rows) ** 2).sum(axis=1, dtype=float)
+        return found
+
+
+def blocks(count: int, features: int) -> list[NDArray]:
+    """Part the rows 0..count-1 into blocks of at most 64 MB."""
+    rows = max(_BLOCK // max(features, 1), 1)
+    return [np.arange(start, min(start + rows, count)) for start in range(0, count, rows)]
+
+
+def likeness_between(read: Read, places: NDArray, people: int, maps: Maps, trained: int) -> Likeness:
+    """Compare people with the training people over one modality.
+
+    Parameters
+    ----------
+    read : function
+        From rows 0..n-1 to maps (n, F) of those who have the modality.
+    places : array (n,), int
+        Which of the people they are.
+    people, trained : int
+        How many there are in all, with the modality or without: T, N.
+    maps : Maps
+        Of the training people.
+    """
+    features = len(maps.mean)
+    inner, left, right = np.zeros((people, trained)), np.zeros(people), np.zeros(trained)
+    for mine in blocks(len(places), features):
+        chunk = maps.scaled(read, mine)
+        left[places[mine]] = (chunk**2).sum(axis=1, dtype=float)
+        for theirs in blocks(len(maps.owners), features):
+            other = maps.scaled(maps.read, theirs)
+            right[maps.owners[theirs]] = (other**2).sum(axis=1, dtype=float)
+            inner[np.ix_(places[mine], maps.owners[theirs])] = chunk @ other.T
+    return Likeness(inner, left, right)

@@ -1,0 +1,137 @@
+"""Experts weighed and pooled, in closed form but for a handful of gate parameters.
+
+Axis letters: N people, E expert, Q quality number, K class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.model._linear import log_softmax, weighted_nll
+
+# exp of it is 0, sums and products with it are finite.
+_NEVER = -1e9
+POOLS = ("mixture", "product")
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """Weights softmax(bias_e + quality_e . slope) over the experts that a person has, and how they are pooled.
+
+    Parameters
+    ----------
+    bias : array (E,)
+    slope : array (Q,)
+        The same for all experts, so that what is learned of one modality's quality serves the others.
+    temperature : array (1,)
+        By which the pooled log probabilities are multiplied.
+    pool : str
+        `mixture`: log sum_e w_e P_e; `product`: sum_e w_e log P_e, which lets evidence add up.
+    """
+
+    bias: NDArray
+    slope: NDArray
+    temperature: NDArray
+    pool: str
+
+    def log_weights(self, quality_NEQ: NDArray, there_NE: NDArray) -> NDArray:
+        """Return the logarithm of the weights (N, E)."""
+        return log_softmax(np.where(there_NE, self.bias + quality_NEQ @ self.slope, _NEVER))
+
+    def log_proba(self, log_experts_NEK: NDArray, quality_NEQ: NDArray, there_NE: NDArray) -> NDArray:
+        """Return pooled log probabilities (N, K)."""
+        log_gate_NE = self.log_weights(quality_NEQ, there_NE)
+        return log_softmax(self.temperature * _pooled(self.pool, log_gate_NE, log_experts_NEK))
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Return what `from_arrays` reads, but for the pool."""
+        return {"gate.bias": self.bias, "gate.slope": self.slope, "gate.temperature": self.temperature}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray], pool: str) -> Self:
+        """Rebuild the gate."""
+        return cls(arrays["gate.bias"], arrays["gate.slope"], arrays["gate.temperature"], pool)
+
+
+def _pooled(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray) -> NDArray:
+    if pool == "product":
+        return (np.exp(log_gate_NE)[:, :, None] * log_experts_NEK).sum(axis=1)
+    terms_NEK = log_gate_NE[:, :, None] + log_experts_NEK
+    top_NK = terms_NEK.max(axis=1)
+    return top_NK + np.log(np.exp(terms_NEK - top_NK[:, None]).sum(axis=1))
+
+
+def fit_gate(
+    log_experts_NEK: NDArray,
+    targets: NDArray,
+    quality_NEQ: NDArray,
+    there_NE: NDArray,
+    *,
+    weights: NDArray,
+    pool: str,
+    bias_prior: float,
+    slope_prior: float,
+) -> tuple[float, Gate]:
+    """Fit a gate by maximum posterior likelihood on predictions held out.
+
+    Parameters
+    ----------
+    log_experts_NEK : array (N, E, K)
+        Held-out log probabilities, anything finite where absent.
+    targets : array (N,), int
+    quality_NEQ : array (N, E, Q)
+    there_NE : array (N, E), bool
+        At least one expert each.
+    weights : array (N,)
+        Of the people.
+    pool : str
+        One of `POOLS`.
+    bias_prior, slope_prior : float
+        Precision of the normal priors that keep the gate near uniform.
+
+    Returns
+    -------
+    loss : float
+        Mean loss.
+    gate : Gate
+    """
+    from scipy.optimize import minimize
+
+    experts, columns = log_experts_NEK.shape[1], quality_NEQ.shape[2]
+    precision = np.array([bias_prior] * experts + [slope_prior] * columns + [1.0])
+    people = np.arange(len(targets))
+
+    def unpack(values: NDArray) -> Gate:
+        return Gate(values[:experts], values[experts:-1], np.exp(values[-1:]), pool)
+
+    def loss(values: NDArray) -> tuple[float, NDArray]:
+        gate = unpack(values)
+        log_gate_NE = gate.log_weights(quality_NEQ, there_NE)
+        pooled_NK = _pooled(pool, log_gate_NE, log_experts_NEK)
+        log_proba_NK = log_softmax(gate.temperature * pooled_NK)
+        gap_NK = np.exp(log_proba_NK)
+        gap_NK[people, targets] -= 1
+        gap_NK *= weights[:, None]
+        slant_NE = gate.temperature * _slant(pool, log_gate_NE, log_experts_NEK, pooled_NK, gap_NK)
+        slopes = np.einsum("ne,neq->q", slant_NE, quality_NEQ)
+        gradient = np.concatenate([slant_NE.sum(axis=0), slopes, [gate.temperature[0] * (gap_NK * pooled_NK).sum()]])
+        fit = -(weights * log_proba_NK[people, targets]).sum()
+        return fit + (precision * values**2).sum() / 2, gradient + precision * values
+
+    found = minimize(loss, np.zeros(experts + columns + 1), jac=True, method="L-BFGS-B")
+    gate = unpack(found.x)
+    return weighted_nll(gate.log_proba(log_experts_NEK, quality_NEQ, there_NE), targets, weights), gate
+
+
+def _slant(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray, pooled_NK: NDArray, gap_NK: NDArray) -> NDArray:
+    """Return how the loss changes with each expert's gate logit."""
+    gate_NE = np.exp(log_gate_NE)
+    if pool == "product":
+        pull_NE = np.einsum("nek,nk->ne", log_experts_NEK, gap_NK)
+        return gate_NE * (pull_NE - (gate_NE * pull_NE).sum(axis=1, keepdims=True))
+    # Each expert's share in the mixture's probability of each class, less its weight.
+    share_NEK = np.exp(log_gate_NE[:, :, None] + log_experts_NEK - pooled_NK[:, None])
+    return np.einsum("nek,nk->ne", share_NEK - gate_NE[:, :, None], gap_NK)

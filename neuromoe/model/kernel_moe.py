@@ -1,0 +1,284 @@
+"""A mixture of kernel experts with a gate on the scans' quality, without a gradient step on a voxel.
+
+Axis letters: N training people, T people to predict, M modality, E expert, Q quality number, K class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.errors import InputError
+from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model._inner import inner_parts
+from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrinking
+from neuromoe.model._kernels import Likeness
+from neuromoe.model._linear import balanced_weights
+from neuromoe.model._maps import Maps, likeness_between
+from neuromoe.model._pool import POOLS, Gate, fit_gate
+from neuromoe.model._quality import QualityEncoder
+from neuromoe.model.base import Model
+from neuromoe.model.cohort import CLINICAL, Cohort
+
+# How far a scan counts in the second pass: never not at all, so that every equation keeps its solution.
+_LEAST, _MOST = 0.02, 50.0
+
+
+@dataclass(frozen=True)
+class KernelMoESettings:
+    """Settings of `kernel-moe`.
+
+    Parameters
+    ----------
+    class_weights : bool
+        Weigh people against the frequency of their class.
+    folds : int
+        Inner parts for choosing kernels and penalties, for calibrating, and for the gate.
+    rbf : bool
+        Let a modality's expert be nonlinear where that is better on held-out people.
+    joint : bool
+        Have an expert that reads all modalities at once.
+    quality : bool
+        Let the gate follow the scans' quality numbers.
+    oddness : bool
+        Take a map's distance from the mean map of the training people for a quality number, too.
+    pool : str
+        `mixture`: sum_e w_e P_e; `product`: prod_e P_e^w_e; `best`: of the two on held-out people.
+    passes : int
+        2 fits the experts again, counting scans as the gate trusts them.
+    bias_prior, slope_prior : float
+        Precision of the normal priors of the gate's biases and slopes.
+    """
+
+    class_weights: bool = True
+    folds: int = 10
+    rbf: bool = True
+    joint: bool = True
+    quality: bool = True
+    oddness: bool = True
+    pool: str = "best"
+    passes: int = 2
+    bias_prior: float = 1.0
+    slope_prior: float = 1.0
+
+    def __post_init__(self) -> None:
+        named = self.pool in ("best", *POOLS) and self.passes in (1, 2)
+        if not named or self.folds < 2 or min(self.bias_prior, self.slope_prior) <= 0:
+            raise InputError(
+                expected="pool best, mixture or product, passes 1 or 2, folds from 2, priors above 0",
+                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
+                where="the settings of kernel-moe",
+                fix="correct them",
+            )
+
+
+class KernelMoE(Model):
+    """Calibrated kernel ridge experts, one per modality and one on all of them, weighed by the scans' quality.
+
+    Kernels, penalties, calibration and gate come from predictions of held-out people, which kernel ridge gives in
+    closed form. Validation people, where given, are training people here: nothing is stopped early.
+    """
+
+    name = "kernel-moe"
+    Settings = KernelMoESettings
+
+    mixture: Gate
+
+    def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
+        rows = train if val is None else np.concatenate([train, val])
+        there_NM = cohort.present(rows, self.modalities_)
+        classes = [len(set(cohort.labels[rows[there]])) for there in there_NM.T]
+        # An expert that lacks a class would be sure against it.
+        self.trained = np.array([count == len(self.classes_) for count in classes], bool)
+        rows = rows[(there_NM & self.trained).any(axis=1)]
+        self.encoder = self._fit_clinical(cohort, rows)
+        self.maps = {name: self._take(cohort, rows, name) for name in self._names()}
+        self.quality = self._fit_quality(cohort, rows)
+        self.experts: list[Expert] = []
+        self.trust = {name: np.ones(len(rows)) for name in self.maps}
+        self.level, self.trust_slope = dict.fromkeys(self.maps, 1.0), np.zeros(len(self.quality.keys))
+        if self.maps:
+            self._fit_mixture(cohort, rows)
+
+    def _names(self) -> list[str]:
+        return [name for name, trained in zip(self.modalities_, self.trained, strict=True) if trained]
+
+    def _fit_clinical(self, cohort: Cohort, rows: NDArray) -> ClinicalEncoder:
+        known = rows[cohort.present(rows, [CLINICAL])[:, 0]]
+        table = None if cohort.clinical is None or not len(known) else cohort.clinical.iloc[known]
+        return ClinicalEncoder.fit(table, cohort.clinical_types)
+
+    def _fit_quality(self, cohort: Cohort, rows: NDArray) -> QualityEncoder:
+        there, scans = self._there(cohort, rows), [name for name in self.maps if name != CLINICAL]
+        numbers = {name: self._numbers(cohort, rows[there[name]], name) for name in scans}
+        names = {name: cohort.quality_names.get(name, []) for name in scans}
+        return QualityEncoder.fit(numbers, names, odd=self.settings.oddness)
+
+    def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> NDArray:
+        """Return the quality numbers of people who have the modality, the last one how long their maps are."""
+        s = self.settings
+        given = cohort.quality[name][rows] if s.quality else np.empty((len(rows), 0))
+        if not s.oddness:
+            return given
+        squares = self.maps[name].squares(self._reader(cohort, rows, name), len(rows))
+        return np.column_stack([given, np.log(np.maximum(squares, np.finfo(float).tiny))])
+
+    def _take(self, cohort: Cohort, rows: NDArray, name: str) -> Maps:
+        owners = np.flatnonzero(cohort.present(rows, [name])[:, 0])
+        return Maps.fit(self._reader(cohort, rows[owners], name), owners)
+
+    def _reader(self, cohort: Cohort, rows: NDArray, name: str) -> Any:
+        """Return a function from rows 0..n-1 to features (n, F) of these people, who have the modality."""
+        if name != CLINICAL:
+            return lambda chosen: cohort.patches(name, rows[chosen]).reshape(len(chosen), -1)
+        assert cohort.clinical is not None
+        encoded = self.encoder.encode(cohort.clinical.iloc[rows], len(rows))
+        return lambda chosen: encoded[chosen]
+
+    def _fit_mixture(self, cohort: Cohort, rows: NDArray) -> None:
+        s, targets = self.settings, self._targets(cohort, rows)
+        likeness, there, encoded = self._likeness(cohort, rows), self._there(cohort, rows), self._encode(cohort, rows)
+        parts = inner_parts(cohort.groups[rows], targets, s.folds, self.seed)
+        balance = balanced_weights(targets, s.class_weights)
+        kinds = ("linear", "rbf") if s.rbf else ("linear",)
+        for number in range(s.passes):
+            if number:
+                self.trust_slope = self.mixture.slope
+                raw = {name: np.exp(encoded[name] @ self.trust_slope) for name in self.maps}
+                self.level = {name: float(raw[name][there[name]].mean()) for name in self.maps}
+                self.trust = self._trust(encoded)
+            training = Training(likeness, there, self.trust, targets, parts, balance, len(self.classes_))
+            self.experts, held_out, there_NE = fit_experts(training, alone=kinds, joint=s.joint, again=number > 0)
+            self.mixture = self._fit_gate(held_out, targets, self._quality(encoded, there), there_NE, balance)
+
+    def _fit_gate(
+        self, held_out: NDArray, targets: NDArray, quality_NEQ: NDArray, there_NE: NDArray, balance: NDArray
+    ) -> Gate:
+        s = self.settings
+        priors = {"bias_prior": s.bias_prior, "slope_prior": s.slope_prior}
+        pools = POOLS if s.pool == "best" else (s.pool,)
+        fits = [
+            fit_gate(held_out, targets, quality_NEQ, there_NE, weights=balance, pool=pool, **priors) for pool in pools
+        ]
+        return min(fits, key=lambda trial: trial[0])[1]
+
+    def _there(self, cohort: Cohort, rows: NDArray) -> dict[str, NDArray]:
+        return {name: cohort.present(rows, [name])[:, 0] for name in self.maps}
+
+    def _likeness(self, cohort: Cohort, rows: NDArray) -> dict[str, Likeness]:
+        """Compare these people with the training people, modality by modality."""
+        found = {}
+        for name, maps in self.maps.items():
+            there = np.flatnonzero(cohort.present(rows, [name])[:, 0])
+            read = self._reader(cohort, rows[there], name)
+            found[name] = likeness_between(read, there, len(rows), maps, len(self.trust[name]))
+        return found
+
+    def _encode(self, cohort: Cohort, rows: NDArray) -> dict[str, NDArray]:
+        """Return the encoded quality numbers of each modality (N, Q), zeros where it is absent or clinical."""
+        encoded = {}
+        for name, there in self._there(cohort, rows).items():
+            encoded[name] = np.zeros((len(rows), len(self.quality.keys)))
+            if name != CLINICAL and there.any():
+                encoded[name][there] = self.quality.encode(name, self._numbers(cohort, rows[there], name))
+        return encoded
+
+    def _quality(self, encoded: Mapping[str, NDArray], there: Mapping[str, NDArray]) -> NDArray:
+        """Return the quality numbers that each expert is weighed by (N, E, Q): the mean of the scans that it reads."""
+        columns = []
+        for expert in self.experts:
+            scans = [name for name in expert.modalities if name != CLINICAL]
+            count = np.sum([there[name] for name in scans], axis=0) if scans else np.ones(len(there[CLINICAL]))
+            total = np.sum([encoded[name] for name in expert.modalities], axis=0)
+            columns.append(total / np.maximum(count, 1)[:, None])
+        return np.stack(columns, axis=1)
+
+    def _trust(self, encoded: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Return how far each scan counts by its quality alone; 1 on average over the training people."""
+        raw = {name: np.exp(values @ self.trust_slope) / self.level[name] for name, values in encoded.items()}
+        return {name: np.clip(values, _LEAST, _MOST) for name, values in raw.items()}
+
+    def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        return cohort.present(positions, self.modalities_) & self.trained
+
+    def _weighed_by(self, cohort: Cohort, positions: NDArray) -> tuple[dict[str, NDArray], NDArray, NDArray]:
+        """Return trust in each scan, quality of what each expert reads (T, E, Q), and who has something for it."""
+        self._check_features(cohort)
+        there, encoded = self._there(cohort, positions), self._encode(cohort, positions)
+        there_TE = [np.any([there[name] for name in expert.modalities], axis=0) for expert in self.experts]
+        return self._trust(encoded), self._quality(encoded, there), np.stack(there_TE, axis=1)
+
+    def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        trust, quality_TEQ, there_TE = self._weighed_by(cohort, positions)
+        plain, shrunk = self._likeness(cohort, positions), {}
+        for name, part in plain.items():
+            shrunk[name] = part.trusted(shrinking(trust[name]), shrinking(self.trust[name]))
+        log_proba = [expert.log_proba(shrunk if expert.trusting else plain) for expert in self.experts]
+        return self.mixture.log_proba(np.stack(log_proba, axis=1), quality_TEQ, there_TE)
+
+    def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
+        """Give each modality its expert's weight and its share of the joint expert's.
+
+        The joint expert's weight is spread over what the person has: evenly, or, where the expert shrinks doubtful
+        maps, as it does that.
+        """
+        trust, quality_TEQ, there_TE = self._weighed_by(cohort, positions)
+        weights_TE = np.exp(self.mixture.log_weights(quality_TEQ, there_TE))
+        counts_TM = np.ones(usable_NM.shape)
+        for column, name in enumerate(self.modalities_):
+            counts_TM[:, column] = shrinking(trust[name]) if name in trust else 0
+        total_TM = np.zeros(usable_NM.shape)
+        for column, expert in enumerate(self.experts):
+            share_TM = usable_NM * np.isin(self.modalities_, expert.modalities)
+            share_TM = share_TM * (counts_TM if expert.trusting else 1.0)
+            whole_T1 = np.maximum(share_TM.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+            total_TM += weights_TE[:, [column]] * share_TM / whole_T1
+        return total_TM / total_TM.sum(axis=1, keepdims=True)
+
+    def _check_features(self, cohort: Cohort) -> None:
+        for name, maps in self.maps.items():
+            found = len(maps.mean) if name not in cohort.tokens else int(np.prod(cohort.tokens[name].shape[1:]))
+            if found != len(maps.mean):
+                raise InputError(
+                    expected=f"{len(maps.mean)} voxels of {name}",
+                    found=str(found),
+                    where="the cohort",
+                    fix="pack the maps with the template and the settings that the model was fitted with",
+                )
+
+    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        facts = {
+            "clinical": self.encoder.facts(),
+            "quality": self.quality.facts(),
+            "trained": self.trained.tolist(),
+            "level": self.level,
+            "sizes": {name: maps.size for name, maps in self.maps.items()},
+            "experts": [expert.facts() for expert in self.experts],
+            "pool": self.mixture.pool if self.experts else None,
+        }
+        arrays = {"trust_slope": self.trust_slope} | (self.mixture.arrays() if self.experts else {})
+        for name, maps in self.maps.items():
+            kept = {"maps": maps.read(np.arange(len(maps.owners))), "owners": maps.owners, "mean": maps.mean}
+            arrays |= {f"{name}.{part}": array for part, array in kept.items()} | {f"{name}.trust": self.trust[name]}
+        for expert in self.experts:
+            arrays |= {f"expert.{part}": array for part, array in expert.arrays().items()}
+        return arrays, facts
+
+    def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+        self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
+        self.quality = QualityEncoder.from_facts(facts["quality"])
+        self.trained, self.level = np.array(facts["trained"], bool), facts["level"]
+        self.trust_slope = arrays["trust_slope"]
+        self.maps = {name: _kept_maps(arrays, name, facts["sizes"][name]) for name in self._names()}
+        self.trust = {name: arrays[f"{name}.trust"] for name in self.maps}
+        fits = {key.removeprefix("expert."): array for key, array in arrays.items() if key.startswith("expert.")}
+        self.experts = [Expert.from_state(fits, fact) for fact in facts["experts"]]
+        if self.experts:
+            self.mixture = Gate.from_arrays(arrays, facts["pool"])
+
+
+def _kept_maps(arrays: Mapping[str, NDArray], name: str, size: float) -> Maps:
+    kept = arrays[f"{name}.maps"]
+    return Maps(lambda rows: kept[rows], arrays[f"{name}.owners"], arrays[f"{name}.mean"], size)
