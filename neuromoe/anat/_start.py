@@ -13,7 +13,8 @@ from neuromoe.core.greedy import greedy_affine
 from neuromoe.core.images import Image
 from neuromoe.core.transforms import Affine, Chain
 
-# Details of a head that is laid rightly correlate by .56 and more after an affine, those of one laid wrongly below .2.
+# After an affine the details of heads laid rightly correlated by .56 and more, with vast ventricles by .47; of heads
+# laid wrongly below .2.
 GOOD_SCORE = 0.45
 UP = np.array([0.0, 0.0, 1.0])
 SCAN_MM = 8.0

@@ -150,6 +150,16 @@ def test_of_a_mask_from_elsewhere_only_what_belongs_to_it_is_judged():
     assert [reason.split()[0] for reason in reasons] == ["brain", "the"]
 
 
+@pytest.mark.parametrize(("cut_mm", "verdict"), [(0, "pass"), (6, "warn")])
+def test_a_top_that_is_missing_warns(cut_mm, verdict):
+    """6 mm off a ball of 66 mm leave 4.3 % of the surface on the image's border."""
+    head, mask, _ = ringed_ball(66)
+    top = np.flatnonzero(mask.any(axis=(0, 1))).max() + 1 - cut_mm // 2 if cut_mm else mask.shape[2]
+    numbers = {"detail_ncc": 0.9, "edge_contrast": 0.6, "affine_stretch": 1.1, "turn_deg": 5.0}
+    brain = Brain(mask[:, :, :top], "level", {"level": 0.8}, (), numbers)
+    assert judge(brain, Image(head.data[:, :, :top], head.affine))[0] == verdict
+
+
 @pytest.mark.parametrize(
     ("changed", "verdict"),
     [
