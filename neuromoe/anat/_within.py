@@ -26,7 +26,7 @@ from neuromoe.core.transforms import Affine, Chain, read_transform
 FINEST_MM = 1.0
 ROUNDS = 2
 ITERATIONS = "100x50x10"
-SMOOTHING = "2vox 1vox"
+SMOOTHING = "3vox 1vox"
 
 
 def mean_head(
