@@ -140,7 +140,6 @@ def _additive(world: np.random.Generator, rng: np.random.Generator, count: int) 
 def _deformed(world: np.random.Generator, rng: np.random.Generator, count: int) -> tuple:
     labels = rng.integers(0, 3, count)
     maps = {name: _anatomy(world, rng, count) for name in MODALITIES}
-    radius = np.sqrt((_coordinates() ** 2).sum(axis=0))
     places = np.stack([_blob(center, 2.5) for center in ((-6, 0, 3), (5, 5, -2), (3, -6, 2))])
     for row, label in enumerate(labels):
         away = np.sqrt(((_coordinates() - rng.normal(0, 1.0, 3).reshape(3, 1, 1, 1)) ** 2).sum(axis=0))
@@ -151,7 +150,6 @@ def _deformed(world: np.random.Generator, rng: np.random.Generator, count: int) 
         maps["dwi"][row] += DEFORMED[1] * _blob(rng.normal(0, 2.0, 3), widths)
         spread = np.where(np.arange(3) == label, 1.0, 0.3) * rng.normal(size=3)
         maps["func"][row] += DEFORMED[2] * np.tensordot(spread, places, 1)
-    del radius
     corrupted = rng.random((count, 3)) < 0.15
     for column, name in enumerate(MODALITIES):
         spoilt = np.flatnonzero(corrupted[:, column])

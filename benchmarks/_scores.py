@@ -1,0 +1,99 @@
+"""Numbers of one fitted method on the external people, and the tables of many.
+
+Axis letters: N people, K class.
+"""
+
+import numpy as np
+from _learners import PEERS
+from _simulators import MODALITIES, Simulated
+from numpy.typing import NDArray
+
+SHOWN = ("balanced_accuracy", "nll", "ece", "gate_auc", "cpu_s")
+
+
+def scores(simulated: Simulated, probabilities_NK: NDArray, weights: NDArray | None) -> dict[str, float | None]:
+    """Score external predictions; `gate_auc` tells spoilt from good scans by one minus their weight."""
+    from sklearn.metrics import balanced_accuracy_score
+
+    targets = simulated.cohort.labels[simulated.external].astype(int)
+    picked = probabilities_NK[np.arange(len(targets)), targets]
+    found = {
+        "balanced_accuracy": balanced_accuracy_score(targets, probabilities_NK.argmax(axis=1)),
+        "nll": -np.log(np.maximum(picked, 1e-12)).mean(),
+        "ece": calibration_error(probabilities_NK, targets),
+    }
+    return {
+        **{name: round(float(value), 5) for name, value in found.items()},
+        "gate_auc": _gate_auc(simulated, weights),
+    }
+
+
+def calibration_error(probabilities_NK: NDArray, targets: NDArray, bins: int = 10) -> float:
+    """Return the expected calibration error of the top class over bins of equal width."""
+    sure, right = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == targets
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = [(place == one).mean() * abs((sure - right)[place == one].mean()) for one in np.unique(place)]
+    return float(np.sum(gaps))
+
+
+def _gate_auc(simulated: Simulated, weights: NDArray | None) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    rows, columns = simulated.external, len(MODALITIES)
+    there = simulated.cohort.present(rows)[:, :columns]
+    spoilt = simulated.corrupted[rows][there]
+    if weights is None or not spoilt.any() or not weights.any():
+        return None
+    return round(float(roc_auc_score(spoilt, 1 - weights[:, :columns][there])), 5)
+
+
+def table(rows: list[dict], seeds: list[int] | None) -> tuple[str, dict[str, float]]:
+    """Write a table per kind and size; methods are compared with `kernel-moe` cohort by cohort.
+
+    Returns
+    -------
+    text : str
+    gains : dict
+        Balanced accuracy of `kernel-moe` less that of the best peer by mean.
+    """
+    rows = [row for row in rows if (row["seed"] in seeds if seeds else row["seed"] >= 100)]
+    parts, gains = [], {}
+    for kind, people in sorted({(row["kind"], row["people"]) for row in rows}):
+        mine = [row for row in rows if (row["kind"], row["people"]) == (kind, people)]
+        cells = {(row["method"], row["seed"]): row for row in mine}
+        methods = list(dict.fromkeys(row["method"] for row in mine))
+        lines = [_line(cells, method) for method in methods]
+        head = "| method | cohorts | " + " | ".join(SHOWN) + " | kernel-moe ahead by (95 %) |"
+        parts.append("\n".join([f"\n## {kind}, {people} people\n", head, "|---" * (len(SHOWN) + 3) + "|", *lines]))
+        means = {name: _mean(cells, name, "balanced_accuracy") for name in methods}
+        rivals = [means[name] for name in methods if name in PEERS or name == "late-fusion"]
+        if rivals and "kernel-moe" in means:
+            gains[f"{kind}-{people}"] = round(means["kernel-moe"] - max(rivals), 4)
+    return "\n".join(parts), gains
+
+
+def _mean(cells: dict, method: str, number: str) -> float:
+    values = [row[number] for (name, _), row in cells.items() if name == method and row[number] is not None]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _line(cells: dict, method: str) -> str:
+    seeds = [seed for name, seed in cells if name == method]
+    numbers = [f"{_mean(cells, method, number):.3f}" for number in SHOWN]
+    shared = [seed for seed in seeds if ("kernel-moe", seed) in cells]
+    ahead = [
+        cells["kernel-moe", seed]["balanced_accuracy"] - cells[method, seed]["balanced_accuracy"] for seed in shared
+    ]
+    return f"| {method} | {len(seeds)} | " + " | ".join(numbers) + f" | {_interval(ahead)} |"
+
+
+def _interval(differences: list[float]) -> str:
+    from scipy.stats import t
+
+    if not differences:
+        return ""
+    mean, count = np.mean(differences), len(differences)
+    if count < 2:
+        return f"{mean:+.3f}"
+    half = t.ppf(0.975, count - 1) * np.std(differences, ddof=1) / np.sqrt(count)
+    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"

@@ -1,0 +1,100 @@
+"""The models against named peers, on made cohorts of three kinds and an external test of 400 people.
+
+    python benchmarks/learning.py                                # everything that is not yet measured, then the tables
+    python benchmarks/learning.py --kinds additive --people 56 113 --methods kernel-moe late-fusion
+    python benchmarks/learning.py --seeds 0 1 2                  # development seeds, 0 to 9, for choosing settings
+    python benchmarks/learning.py --table                        # the tables alone
+
+A cell is one method on one cohort. All cells of a cohort run in a process of its own, on one thread, the methods in
+turn; their numbers go to benchmarks/results/learning.jsonl. Cells that are there are not run again, so that a stopped
+run goes on. Without --seeds there are 10 cohorts of 56 and of 113 people, 5 of 400 and 2 of 1200, seeds from 100.
+Prints a table per kind and size, then one line of JSON with the difference in balanced accuracy from the best peer.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+RESULTS = HERE / "results" / "learning.jsonl"
+COHORTS = {56: 10, 113: 10, 400: 5, 1200: 2}
+KINDS = ("additive", "deformed", "interacting")
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+Cell = tuple[str, int, int, str]
+
+
+def measured(path: Path) -> dict[Cell, dict]:
+    """Read the cells that are done; the last line of a cell counts."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    return {(row["kind"], row["people"], row["seed"], row["method"]): row for row in rows}
+
+
+def run_cohort(kind: str, people: int, seed: int, methods: list[str], results: Path) -> None:
+    """Measure methods on one cohort in a process of its own; it writes each as soon as it is done."""
+    command = [sys.executable, __file__, "--cohort", kind, str(people), str(seed), "--methods", *methods]
+    command += ["--results", str(results)]
+    done = subprocess.run(command, env=os.environ | ONE_THREAD, capture_output=True, text=True, check=False)
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        print(f"{kind} {people} {seed}: failed\n{done.stderr[-2000:]}", flush=True)
+
+
+def measure(kind: str, people: int, seed: int, methods: list[str], results: Path) -> None:
+    """Run methods on one cohort here and now."""
+    from _cases import clock
+    from _learners import learn
+    from _scores import scores
+    from _simulators import simulate
+
+    simulated = simulate(kind, seed, people)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    for method in methods:
+        with clock() as spent:
+            probabilities, weights = learn(method, simulated, seed)
+        cell = {"kind": kind, "people": people, "seed": seed, "method": method}
+        row = {**cell, **scores(simulated, probabilities, weights), "cpu_s": spent.cpu_s}
+        with results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--people", type=int, nargs="+", default=list(COHORTS), help="to train on")
+    parser.add_argument("--seeds", type=int, nargs="+", help="of the cohorts; 0 to 9 are for choosing settings")
+    parser.add_argument("--methods", nargs="+", help="by default all")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the numbers are kept")
+    parser.add_argument("--again", action="store_true", help="measure cells that are there, too")
+    parser.add_argument("--table", action="store_true", help="print the tables alone")
+    parser.add_argument("--cohort", nargs=3, metavar=("KIND", "PEOPLE", "SEED"), help="measure one here and now")
+    asked = parser.parse_args()
+    from _learners import OURS, PEERS
+
+    methods = asked.methods or [*OURS, *PEERS]
+    if asked.cohort:
+        measure(asked.cohort[0], int(asked.cohort[1]), int(asked.cohort[2]), methods, asked.results)
+        return
+    done = measured(asked.results)
+    for people in [] if asked.table else asked.people:
+        for seed in asked.seeds or range(100, 100 + COHORTS.get(people, 10)):
+            for kind in asked.kinds:
+                left = [name for name in methods if asked.again or (kind, people, seed, name) not in done]
+                if left:
+                    run_cohort(kind, people, seed, left, asked.results)
+    from _scores import table
+
+    text, gains = table(list(measured(asked.results).values()), asked.seeds)
+    print(text)
+    print(json.dumps({"benchmark": "learning", "gains": gains}))
+
+
+if __name__ == "__main__":
+    main()
