@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neuromoe.core.ants import single_threaded
 from neuromoe.core.images import load_image, save_image
 from neuromoe.core.provenance import write_sidecar
@@ -24,6 +26,7 @@ def normalize(
     wm_template: Path,
     csf_template: Path,
     logjacobian: Path,
+    modulated: Path,
     t1w_to_template: Path,
     template_to_t1w: Path,
     quality: Path,
@@ -51,6 +54,8 @@ def normalize(
         The prepared template.
     t1w_template, gm_template, wm_template, csf_template : path
         The maps on the template's grid; one linear interpolation each.
+    modulated : path
+        Grey matter on the template's grid times the local volume: its sum is the volume of the person's grey matter.
     logjacobian : path
         Logarithm of the local volume of this brain over the template's; affine part included.
     t1w_to_template, template_to_t1w : path
@@ -109,6 +114,8 @@ def normalize(
     jacobian = log_jacobian(found.volumes)
     save_image(jacobian * target.brain_mask, logjacobian, target.grid.affine)
     write_sidecar(logjacobian, sources=[t1w_to_template], parameters=parameters, **fields)
+    save_image(load_image(gm_template).data * np.exp(jacobian), modulated, target.grid.affine)
+    write_sidecar(modulated, sources=[gm_template, logjacobian], parameters=parameters, **fields)
     write_transform(t1w_to_template, found.chain)
     write_transform(template_to_t1w, found.inverse)
     spread = {

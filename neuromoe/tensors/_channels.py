@@ -14,7 +14,7 @@ from neuromoe.tensors._grid import TensorGrid
 # Entities whose value can name a channel; beside them, the suffix can.
 _ENTITIES = ("label", "stat", "param", "desc")
 # In these 0 is a value like any other; elsewhere exactly 0 means that the image does not reach there.
-_ZERO_IS_A_VALUE = ("_probseg.", "_stat-logjacobian_")
+_ZERO_IS_A_VALUE = ("_probseg.", "_stat-logjacobian_", "_stat-modulatedGM_")
 
 
 def channel_files(paths: list[Path], channels: list[str], modality: str) -> list[Path]:

@@ -128,7 +128,7 @@ def written(sessions, small_template, tmp_path_factory):
     for name in sessions:
         parts = {part: folder / f"{name}_{part}.nii.gz" for part in ("preproc", "mask")}
         parts |= dict.fromkeys(("gm", "wm", "csf"), folder / f"{name}_mask.nii.gz")
-        maps = {part: folder / f"{name}_{part}.nii.gz" for part in ("t1w_template", "logjacobian")}
+        maps = {part: folder / f"{name}_{part}.nii.gz" for part in ("t1w_template", "logjacobian", "modulated")}
         maps |= {f"{tissue}_template": folder / f"{name}_{tissue}_template.nii.gz" for tissue in ("gm", "wm", "csf")}
         maps |= {way: folder / f"{name}_{way}.h5" for way in ("t1w_to_template", "template_to_t1w")}
         normalize(**parts, **maps, quality=folder / f"{name}_quality.json", **shared, **settings)

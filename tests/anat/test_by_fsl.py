@@ -19,7 +19,7 @@ from .test_extract import run_extract
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from fsl_stand_in import as_stored, put_on_path  # noqa: E402
 
-MAPS = ("t1w_template", "gm_template", "wm_template", "csf_template", "logjacobian")
+MAPS = ("t1w_template", "gm_template", "wm_template", "csf_template", "logjacobian", "modulated")
 
 
 def test_mask_by_bet_and_tissues_by_fast(phantom, small_template, tmp_path, monkeypatch):

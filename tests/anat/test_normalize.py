@@ -12,12 +12,12 @@ from neuromoe.anat.extract import extract
 from neuromoe.anat.normalize import normalize
 from neuromoe.core.ants import KINDS
 from neuromoe.core.geometry import Grid, map_points, resample
-from neuromoe.core.images import Image, load_image
+from neuromoe.core.images import Image, load_image, volume_ml
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Displacement, read_transform
 
 INPUTS = ("preproc", "mask", "gm", "wm", "csf")
-MAPS = ("t1w_template", "gm_template", "wm_template", "csf_template", "logjacobian")
+MAPS = ("t1w_template", "gm_template", "wm_template", "csf_template", "logjacobian", "modulated")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,14 @@ def test_maps_lie_on_the_template_grid_and_resemble_it(normalized, small_templat
     gm = load_image(normalized["gm_template"]).data
     both = np.minimum(gm, template.gm.data).sum()
     assert 2 * both / (gm.sum() + template.gm.data.sum()) > 0.7
+
+
+def test_modulated_grey_matter_keeps_the_persons_volume(normalized):
+    """Interpolation on a coarse grid, and what lies beyond the template's brain, are a few percent."""
+    native = load_image(normalized["gm_template"].with_name("gm.nii.gz"))
+    modulated = load_image(normalized["modulated"])
+    volumes_ml = [volume_ml(np.ones(1, bool), image.affine) * image.data.sum() for image in (native, modulated)]
+    assert volumes_ml[1] == pytest.approx(volumes_ml[0], rel=0.05)
 
 
 def test_ants_reads_the_transform_as_we_do(normalized, small_template, tmp_path):

@@ -76,6 +76,7 @@ rule anat_normalize:
         wm_template=ANAT + f"space-{SPACE}_label-WM_probseg.nii.gz",
         csf_template=ANAT + f"space-{SPACE}_label-CSF_probseg.nii.gz",
         logjacobian=ANAT + f"space-{SPACE}_stat-logjacobian_T1map.nii.gz",
+        modulated=ANAT + f"space-{SPACE}_stat-modulatedGM_T1map.nii.gz",
         t1w_to_template=ANAT + f"from-T1w_to-{SPACE}_mode-image_xfm.h5",
         template_to_t1w=ANAT + f"from-{SPACE}_to-T1w_mode-image_xfm.h5",
         quality=ANAT + "desc-normalize_quality.json",

@@ -319,6 +319,7 @@ CHANNEL_FILES = {
     "WM": f"space-{SPACE}_label-WM_probseg.nii.gz",
     "CSF": f"space-{SPACE}_label-CSF_probseg.nii.gz",
     "logjacobian": f"space-{SPACE}_stat-logjacobian_T1map.nii.gz",
+    "modulatedGM": f"space-{SPACE}_stat-modulatedGM_T1map.nii.gz",
     **{name: f"space-{SPACE}_param-{name}_dwimap.nii.gz" for name in DWI_MAPS},
     **{name: f"space-{SPACE}_stat-{name}_boldmap.nii.gz" for name in ("alff", "falff", "reho", "seed")},
 }
