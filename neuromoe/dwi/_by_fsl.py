@@ -18,13 +18,14 @@ from neuromoe.dwi._checks import noise_of
 from neuromoe.dwi._correction import (
     Corrected,
     Settings,
-    _fd,
-    _heeded,
-    _mask_of,
-    _median,
-    _numbers,
-    _orientation,
-    _prepared,
+    heeded,
+    mask_of,
+    median_in,
+    motion_numbers,
+    orientation_of,
+    prepare,
+    raw_numbers,
+    series_numbers,
 )
 from neuromoe.dwi._series import Series
 from neuromoe.dwi._tensor import Maps
@@ -103,29 +104,30 @@ def correct_by_eddy(series: Series, plan: EddyPlan, settings: Settings) -> Corre
     """Denoise each run, join them, and let topup and eddy correct them; numbers as for our own correction."""
     from scipy.ndimage import binary_dilation
 
-    series, sigma, prepared = _prepared(series, settings)
+    as_acquired = series
+    series, sigma, prepared = prepare(series, settings)
     gradients, joined, voxel_mm = (
         series.gradients,
         Image(series.on_one_grid(), series.grid.affine),
         series.grid.voxel_mm,
     )
-    around = binary_dilation(_mask_of(joined.data, gradients, voxel_mm), iterations=2)
+    around = binary_dilation(mask_of(joined.data, gradients, voxel_mm), iterations=2)
     eddy = correct_diffusion(joined, gradients, around, plan.encodings, with_topup=plan.with_topup, beside=plan.beside)
     data = eddy.image.data
     # Beyond a field of view that moved away eddy writes zeros.
-    mask = _mask_of(data, eddy.gradients, voxel_mm) & (data[..., gradients.is_b0] > 0).all(axis=3)
-    numbers = _numbers(data, eddy.gradients, mask, voxel_mm)
+    mask = mask_of(data, eddy.gradients, voxel_mm) & (data[..., gradients.is_b0] > 0).all(axis=3)
+    numbers = series_numbers(data, eddy.gradients, mask, joined.affine)
     numbers["outlier_slices"] = float(len(eddy.outliers))
-    found = _orientation(data, eddy.gradients, mask, joined.affine, settings.gradient_check)
+    found = orientation_of(data, eddy.gradients, mask, joined.affine, settings.gradient_check)
     numbers |= {"fiber_coherence": found.given, "fiber_coherence_best": found.best} if found else {}
     # Eddy has turned the gradients already: what is wrong with them is said, not put right.
-    _, reasons = _heeded(eddy.gradients, found, "warn")
-    noise = noise_of(joined.data[..., gradients.is_b0][..., 0], mask) if sigma is None else _median(sigma, mask)
-    numbers["b0_snr"] = _median(data[..., gradients.is_b0].mean(axis=3), mask) / max(noise, 1e-6)
+    _, reasons = heeded(eddy.gradients, found, "warn")
+    noise = noise_of(joined.data[..., gradients.is_b0][..., 0], mask) if sigma is None else median_in(sigma, mask)
+    numbers["b0_snr"] = median_in(data[..., gradients.is_b0].mean(axis=3), mask) / max(noise, 1e-6)
     # Displacement sums sizes along the axes: that eddy's x runs the other way round does not matter.
     center = Grid(mask.shape, joined.affine).center_mm
     motion = np.stack([rigid_matrix(row, center) for row in eddy.parameters])
-    numbers["fd_mean_mm"], numbers["fd_max_mm"] = _fd(motion, mask, joined.affine)
+    numbers |= motion_numbers(motion, mask, joined.affine, series.run_of_volume) | raw_numbers(as_acquired, mask)
     image = eddy.image
     if settings.bias:
         image = image.like(without_bias(data, image.affine, eddy.gradients, mask))

@@ -68,8 +68,8 @@ class Limits:
 def judge(numbers: Mapping[str, float], limits: Limits, known: Sequence[str] = ()) -> tuple[str, list[str]]:
     """Turn quality numbers into a verdict and the reasons for it, after those already `known`."""
     reasons = list(known)
-    if numbers["fd_mean_mm"] > limits.fd_mm:
-        reasons.append(f"mean framewise displacement {numbers['fd_mean_mm']:.2f} mm, above {limits.fd_mm:g}")
+    if numbers["mean_fd"] > limits.fd_mm:
+        reasons.append(f"mean framewise displacement {numbers['mean_fd']:.2f} mm, above {limits.fd_mm:g}")
     if not numbers["ndc"] >= limits.ndc:
         reasons.append(f"neighbouring correlation {numbers['ndc']:.2f}, below {limits.ndc:g}")
     if numbers["outlier_slices"] > limits.outlier_slices:

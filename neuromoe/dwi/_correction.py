@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.core.geometry import rigid_parameters
 from neuromoe.core.gradients import Gradients, determines_tensor
 from neuromoe.core.images import Image, volume_ml
 from neuromoe.core.motion import mean_of_aligned
@@ -79,7 +80,8 @@ def correct_series(series: Series, settings: Settings, axes: NDArray | None = No
 
     `axes` (V, 3) are the unit vectors of phase encoding, where they are known.
     """
-    series, sigma, prepared = _prepared(series, settings)
+    as_acquired = series
+    series, sigma, prepared = prepare(series, settings)
     gradients = series.gradients
     joined, affine = series.on_one_grid(), series.grid.affine
     motion = estimate_dwi_motion(joined, affine, gradients, settings.motion, runs=series.run_of_volume)
@@ -95,17 +97,18 @@ def correct_series(series: Series, settings: Settings, axes: NDArray | None = No
     # What was stretched was diluted.
     data *= np.linalg.det(eddies).astype(np.float32)
     turns = np.linalg.inv(motion[:, :3, :3])
-    mask = _mask_of(data, gradients, series.grid.voxel_mm) & series.covered(whole)
+    mask = mask_of(data, gradients, series.grid.voxel_mm) & series.covered(whole)
     mask = mask if mask.any() else data[..., gradients.is_b0].mean(axis=3) > data[..., gradients.is_b0].mean()
-    found = _orientation(data, gradients.rotated(turns), mask, affine, settings.gradient_check)
-    gradients, reasons = _heeded(gradients, found, settings.gradient_check)
+    found = orientation_of(data, gradients.rotated(turns), mask, affine, settings.gradient_check)
+    gradients, reasons = heeded(gradients, found, settings.gradient_check)
     turned = gradients.rotated(turns)
-    numbers = _numbers(data, turned, mask, series.grid.affine)
+    numbers = series_numbers(data, turned, mask, affine)
     numbers |= {"fiber_coherence": found.given, "fiber_coherence_best": found.best} if found else {}
     numbers |= {"outlier_slices": float(lost.sum()), "outlier_volumes": float(lost.any(axis=0).sum())}
-    noise = noise_of(joined[..., gradients.is_b0][..., 0], mask) if sigma is None else _median(sigma, mask)
-    numbers["b0_snr"] = _median(data[..., gradients.is_b0].mean(axis=3), mask) / max(noise, 1e-6)
-    numbers["fd_mean_mm"], numbers["fd_max_mm"] = _fd(motion, mask, affine)
+    noise = noise_of(joined[..., gradients.is_b0][..., 0], mask) if sigma is None else median_in(sigma, mask)
+    numbers["b0_snr"] = median_in(data[..., gradients.is_b0].mean(axis=3), mask) / max(noise, 1e-6)
+    numbers |= motion_numbers(motion, mask, affine, series.run_of_volume)
+    numbers |= raw_numbers(as_acquired, mask)
     if settings.bias:
         data = without_bias(data, affine, gradients, mask)
     if settings.outliers == "censor":
@@ -113,7 +116,7 @@ def correct_series(series: Series, settings: Settings, axes: NDArray | None = No
     return Corrected(Image(data, affine), turned, Image(mask, affine), motion, numbers, [*prepared, *reasons], eddies)
 
 
-def _prepared(series: Series, settings: Settings) -> tuple[Series, NDArray | None, list[str]]:
+def prepare(series: Series, settings: Settings) -> tuple[Series, NDArray | None, list[str]]:
     """Do what must be done before anything is interpolated; return the noise and what the user should know too."""
     reasons: list[str] = []
     series, sigma = series.scaled(), None
@@ -165,7 +168,8 @@ def _mended(series: Series, joined: NDArray, motion: NDArray, settings: Settings
     return lost, series.with_volumes(whole, np.asarray(lost.any(axis=0)))
 
 
-def _orientation(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArray, check: str) -> Orientation | None:
+def orientation_of(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArray, check: str) -> Orientation | None:
+    """Check the gradients by the fibres; None where that is off or no shell determines a tensor."""
     shell = next((s for s in turned.shells() if determines_tensor(turned.directions[s])), None)
     if check == "off" or shell is None:
         return None
@@ -174,7 +178,8 @@ def _orientation(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArra
     return check_orientation(unmask(maps.v1, mask), unmask(maps.fa, mask), affine)
 
 
-def _heeded(gradients: Gradients, found: Orientation | None, check: str) -> tuple[Gradients, list[str]]:
+def heeded(gradients: Gradients, found: Orientation | None, check: str) -> tuple[Gradients, list[str]]:
+    """Return the gradients as the check wants them read, and what the user should know."""
     if found is None or found.best <= _MORE_COHERENT * found.given:
         return gradients, []
     better = f"fibres are {found.best / max(found.given, 1e-6):.2f} times as coherent with the gradients read as"
@@ -198,18 +203,20 @@ def _denoised(series: Series, radius: int, stride: int) -> tuple[Series, NDArray
         data, sigma = denoise(run.image.data, head, radius=radius, stride=stride)
         runs.append(replace(run, image=run.image.like(data)))
         sigmas.append(sigma)
-        print(f"denoised, sigma {_median(sigma, sigma > 0):.3g}", flush=True)
+        print(f"denoised, sigma {median_in(sigma, sigma > 0):.3g}", flush=True)
     return Series(runs), sigmas[0] if runs[0] is not series.runs[0] else None
 
 
-def _mask_of(data: NDArray, gradients: Gradients, voxel_mm: NDArray) -> NDArray:
+def mask_of(data: NDArray, gradients: Gradients, voxel_mm: NDArray) -> NDArray:
+    """Find the brain in an aligned series (X, Y, Z, V)."""
     b0 = data[..., gradients.is_b0].mean(axis=3)
     shells = gradients.shells()
     weighted = data[..., shells[0]].mean(axis=3) if shells else b0
     return brain_mask(b0, weighted, voxel_mm)
 
 
-def _numbers(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArray) -> dict[str, float]:
+def series_numbers(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArray) -> dict[str, float]:
+    """Return the numbers of an aligned series: correlation, mask, counts."""
     return {
         "ndc": neighbor_correlation(data, turned, mask),
         "mask_volume_ml": volume_ml(mask, affine),
@@ -218,12 +225,43 @@ def _numbers(data: NDArray, turned: Gradients, mask: NDArray, affine: NDArray) -
     }
 
 
-def _fd(motion: NDArray, mask: NDArray, affine: NDArray) -> tuple[float, float]:
+def raw_numbers(series: Series, mask: NDArray) -> dict[str, float]:
+    """Return the neighbouring correlation as acquired, over all voxels and in the mask, by QSIPrep's names."""
+    data, gradients = series.on_one_grid(), series.gradients
+    return {
+        "raw_neighbor_corr": neighbor_correlation(data, gradients, np.ones_like(mask)),
+        "raw_masked_neighbor_corr": neighbor_correlation(data, gradients, mask),
+    }
+
+
+def motion_numbers(motion: NDArray, mask: NDArray, affine: NDArray, runs: NDArray) -> dict[str, float]:
+    """Return displacement (mm), translation (mm) and rotation (rad) by QSIPrep's names.
+
+    Parameters
+    ----------
+    motion : array (V, 4, 4)
+        Rigid; rotations are about the centre of the mask.
+    mask : bool array (X, Y, Z)
+    affine : array (4, 4)
+    runs : int array (V,)
+        The run of each volume: from one run to the next nothing counts as relative.
+    """
     voxels = np.argwhere(mask) if mask.any() else np.argwhere(np.ones_like(mask))
     center = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
+    parameters = np.stack([rigid_parameters(matrix, center) for matrix in motion])
+    steps = np.abs(np.diff(parameters, axis=0))
+    steps[np.diff(runs) > 0] = 0
     fd = framewise_displacement_mm(motion, center)[1:]
-    return (float(fd.mean()), float(fd.max())) if len(fd) else (0.0, 0.0)
+    return {
+        "mean_fd": float(fd.mean()) if len(fd) else 0.0,
+        "max_fd": float(fd.max(initial=0)),
+        "max_translation": float(np.abs(parameters[:, :3]).max()),
+        "max_rotation": float(np.abs(parameters[:, 3:]).max()),
+        "max_rel_translation": float(steps[:, :3].max(initial=0)),
+        "max_rel_rotation": float(steps[:, 3:].max(initial=0)),
+    }
 
 
-def _median(values: NDArray, mask: NDArray) -> float:
+def median_in(values: NDArray, mask: NDArray) -> float:
+    """Return the median in a mask; not a number where it is empty."""
     return float(np.median(values[mask])) if mask.any() else float("nan")

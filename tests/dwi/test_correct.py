@@ -93,8 +93,8 @@ def test_the_mask_is_the_brain(corrected, scanned):
 
 def test_quality_numbers_tell_of_the_motion(corrected, scanned):
     record = read_quality(corrected["quality"])
-    assert record["numbers"]["fd_mean_mm"] > 2
-    assert 0.5 < record["numbers"]["ndc"] < 1
+    assert record["numbers"]["mean_fd"] > 2
+    assert 0.5 < record["numbers"]["raw_masked_neighbor_corr"] < record["numbers"]["ndc"] < 1
     assert record["numbers"]["directions"] == 13
     assert record["verdict"] == "warn" and "framewise" in record["reasons"][0]
     assert json.loads(corrected["preproc"].with_name("preproc.json").read_text())["Parameters"]["seed"] == 0
@@ -234,7 +234,7 @@ def test_a_mask_needs_no_particular_voxel_size(head, rng):
 
 
 def test_an_implausible_mask_fails():
-    numbers = {"fd_mean_mm": 0.1, "ndc": 0.9, "outlier_slices": 0, "mask_volume_ml": 90.0}
+    numbers = {"mean_fd": 0.1, "ndc": 0.9, "outlier_slices": 0, "mask_volume_ml": 90.0}
     limits = Limits(2, 0.7, 10, 600, 2200)
     assert judge(numbers, limits)[0] == "fail"
     assert judge(numbers | {"mask_volume_ml": 1300.0}, limits) == ("pass", [])

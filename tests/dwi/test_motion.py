@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromoe.core.geometry import apply_affine, rigid_matrix
+from neuromoe.dwi._correction import motion_numbers
 from neuromoe.dwi._motion import framewise_displacement_mm
 from neuromoe.dwi._prediction import leave_one_out_weights, predict_left_out
 
@@ -34,3 +35,15 @@ def test_framewise_displacement_adds_shifts_and_arcs_of_50_mm():
 def test_turning_about_the_centre_moves_no_centre():
     center = np.array([10.0, -5, 3])
     assert np.allclose(apply_affine(rigid_matrix((0, 0, 0, 0.3, 0.1, 0.2), center), center), center)
+
+
+def test_motion_numbers_are_qsipreps_and_heed_the_runs():
+    mask = np.ones((3, 3, 3), bool)
+    rows = [(0, 0, 0, 0, 0, 0), (0.5, 0, 0, 0, 0, 0.02), (0.5, -2, 0, 0, 0, 0.02), (0.5, -2, 1, 0.01, 0, 0.02)]
+    motion = np.stack([rigid_matrix(row, (1, 1, 1)) for row in rows])
+    one = motion_numbers(motion, mask, np.eye(4), np.zeros(4, int))
+    assert one["max_translation"] == pytest.approx(2) and one["max_rotation"] == pytest.approx(0.02)
+    assert one["max_rel_translation"] == pytest.approx(2) and one["max_rel_rotation"] == pytest.approx(0.02)
+    assert one["max_fd"] == pytest.approx(2) and one["mean_fd"] == pytest.approx((1.5 + 2 + 1.5) / 3)
+    two = motion_numbers(motion, mask, np.eye(4), np.array([0, 0, 1, 1]))
+    assert two["max_rel_translation"] == pytest.approx(1)
