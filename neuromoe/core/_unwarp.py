@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _BINS = 24
 _EVENING_MM = 30.0
 _ROUNDS, _STEPS = 3, 20
-# Of the second derivatives of the shift, in units of 0.1 / mm.
-_STIFFNESS = 30.0
 _LEAST_STRETCH, _MOST_STRETCH = 0.4, 2.5
 # Half of a chi-squared variable's values lie below .455; noise is taken as wider, since anatomy adds to it.
 _SPREAD = 2.0**2 / 0.455
@@ -78,9 +76,10 @@ def make_level(
     return Level(grid, axis, voxel_mm, seen, anatomy, share, bases)
 
 
-def fit_shift(level: Level, start: NDArray, max_shift_mm: float) -> NDArray:
+def fit_shift(level: Level, start: NDArray, max_shift_mm: float, stiffness: float) -> NDArray:
     """Fit the shift, mm, on the level's grid, in its own order of axes, from a `start` there.
 
+    `stiffness` weighs the mean square of the second derivatives, in units of 0.1 / mm.
     B-splines are positive and sum to one: limits of their coefficients are limits of the shift.
     """
     import torch
@@ -90,7 +89,7 @@ def fit_shift(level: Level, start: NDArray, max_shift_mm: float) -> NDArray:
     voxels = np.moveaxis(start, level.axis, 2) / level.voxel_mm
     coefficients = np.einsum("ax,by,cz,xyz->abc", *inverses, voxels, optimize=True)
     for _ in range(_ROUNDS):
-        coefficients = _climb(level, bases, coefficients, max_shift_mm / level.voxel_mm)
+        coefficients = _climb(level, bases, coefficients, max_shift_mm / level.voxel_mm, stiffness)
     shift = _unfolded(_spline(torch.from_numpy(coefficients).float(), bases).numpy())
     return np.moveaxis(shift, 2, level.axis) * level.voxel_mm
 
@@ -100,7 +99,7 @@ def _unfolded(shift: NDArray) -> NDArray:
     return shift * min(1.0, (1 - 0.1) / max(steepest, 1e-6))
 
 
-def _climb(level: Level, bases: list["Array"], coefficients: NDArray, limit: float) -> NDArray:
+def _climb(level: Level, bases: list["Array"], coefficients: NDArray, limit: float, stiffness: float) -> NDArray:
     import torch
     from scipy.optimize import minimize
 
@@ -115,7 +114,9 @@ def _climb(level: Level, bases: list["Array"], coefficients: NDArray, limit: flo
         knots = torch.from_numpy(values.reshape(coefficients.shape)).float().requires_grad_()
         shift = _spline(knots, bases)
         off = (_pulled(seen, shift) - expected) ** 2 / spread.clamp(min=1e-9)
-        total = (weight * off / (1 + off / 9)).sum() / weight.sum().clamp(min=1) + _penalty(shift, level.voxel_mm)
+        total = (weight * off / (1 + off / 9)).sum() / weight.sum().clamp(min=1) + _penalty(
+            shift, level.voxel_mm, stiffness
+        )
         (slope,) = torch.autograd.grad(total, knots)
         return float(total.detach()), slope.double().numpy().ravel()
 
@@ -146,13 +147,13 @@ def _pulled(seen: "Array", shift: "Array") -> "Array":
     return first + share * (second - first)
 
 
-def _penalty(shift: "Array", voxel_mm: float) -> "Array":
+def _penalty(shift: "Array", voxel_mm: float, stiffness: float) -> "Array":
     import torch
 
     bent = sum((torch.diff(shift, n=2, dim=axis) / voxel_mm).square().mean() for axis in range(3))
     stretch = 1 + torch.diff(shift, dim=2)
     beyond = torch.relu(_LEAST_STRETCH - stretch).square() + torch.relu(stretch - _MOST_STRETCH).square()
-    return 100 * _STIFFNESS * bent + 0.1 * beyond.sum()
+    return 100 * stiffness * bent + 0.1 * beyond.sum()
 
 
 def expected_signal(straight: NDArray, level: Level) -> NDArray:

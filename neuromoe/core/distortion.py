@@ -6,7 +6,7 @@ brightness is evened out in the result and says nothing in the estimate.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from neuromoe.core.transforms import Affine, Displacement
 
 # Voxels, distance of the knots, smoothing (full width at half maximum), mm, coarse to fine.
 _LEVELS_MM = ((4.0, 24.0, 6.0), (3.0, 16.0, 3.0))
-_ROUNDS = 2
+# Images of little contrast need a stiff shift, others lose by it: the registration's score decides.
+_STIFFNESSES = (3000.0, 300.0, 30.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,34 +111,78 @@ def undistort_by_t1w(
     doi:10.1016/j.neuroimage.2015.03.050 (the T1w in the other image's contrast); Wang S et al. 2017,
     doi:10.3389/fninf.2017.00017 (against fieldmaps).
     """
-    before, masks = place, {"moving_mask": mask, "fixed_mask": t1w_mask}
-    for _ in range(_ROUNDS):
-        way = estimate_shift(image, t1w, t1w_mask, place.matrix, axis=axis, max_shift_mm=max_shift_mm)
-        found = undistorted(image, way, axis)
-        straight = mask.like(resample(mask.like(mask.data.astype(np.float32)), mask.grid, [way]) > 0.5)
-        near = _moved(t1w, t1w_mask, place.matrix)
-        step = coregister(found.reference, near[0], moving_mask=straight, fixed_mask=near[1], seed=seed, search=False)
-        place = rate(
-            step.matrix @ place.matrix, found.reference, t1w, start=before.start,
-            moving_mask=straight, fixed_mask=t1w_mask, seed=seed,
+    pair = _Pair(image, mask, t1w, t1w_mask, axis, max_shift_mm, seed)
+    first = rate(place.matrix, image, t1w, start=place.start, moving_mask=mask, fixed_mask=t1w_mask, seed=seed)
+    tried = [pair.attempt(place, stiffness) for stiffness in _STIFFNESSES]
+    best = max(tried, key=lambda one: one.place.score)
+    best = max(best, pair.attempt(pair.placed(best), best.stiffness), key=lambda one: one.place.score)
+    numbers = pair.numbers(place, first, best)
+    better = best.place.score > first.score
+    return Registered(best.found if better else None, best.place if better else place, numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    stiffness: float
+    found: Undistorted
+    mask: Image
+    place: Coregistration
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    image: Image
+    mask: Image
+    t1w: Image
+    t1w_mask: Image
+    axis: int
+    max_shift_mm: float
+    seed: int
+
+    def attempt(self, place: Coregistration, stiffness: float) -> _Attempt:
+        way = estimate_shift(
+            self.image, self.t1w, self.t1w_mask, place.matrix,
+            axis=self.axis, max_shift_mm=self.max_shift_mm, stiffness=stiffness,
         )  # fmt: skip
-    first = rate(before.matrix, image, t1w, start=before.start, seed=seed, **masks)
-    brain = _share(t1w_mask, image.grid, place.matrix) > 0.5
-    shifts = np.linalg.norm(way(image.grid.world()) - image.grid.world(), axis=1).reshape(brain.shape)[brain]
-    numbers = {
-        "distortion_mean_mm": float(shifts.mean()) if shifts.size else 0.0,
-        "distortion_max_mm": float(shifts.max()) if shifts.size else 0.0,
-        "score_before": first.score,
-        "score_after": place.score,
-        "dice_before": _dice(mask.data > 0.5, _share(t1w_mask, image.grid, before.matrix) > 0.5),
-        "dice_after": _dice(straight.data, brain),
-    }
-    better = place.score > first.score
-    return Registered(found if better else None, place if better else before, numbers)
+        found = undistorted(self.image, way, self.axis)
+        share = resample(self.mask.like(self.mask.data.astype(np.float32)), self.mask.grid, [found.way])
+        mask = self.mask.like(share > 0.5)
+        place = rate(
+            place.matrix, found.reference, self.t1w, start=place.start,
+            moving_mask=mask, fixed_mask=self.t1w_mask, seed=self.seed,
+        )  # fmt: skip
+        return _Attempt(stiffness, found, mask, place)
+
+    def placed(self, attempt: _Attempt) -> Coregistration:
+        matrix = attempt.place.matrix
+        t1w, inside = (Image(one.data, matrix @ one.affine) for one in (self.t1w, self.t1w_mask))
+        straight, mask = attempt.found.reference, attempt.mask
+        step = coregister(straight, t1w, moving_mask=mask, fixed_mask=inside, seed=self.seed, search=False)
+        return replace(attempt.place, matrix=step.matrix @ matrix)
+
+    def numbers(self, before: Coregistration, first: Coregistration, best: _Attempt) -> dict[str, float]:
+        inside = [_share(self.t1w_mask, self.image.grid, one.matrix) > 0.5 for one in (before, best.place)]
+        shifts = np.linalg.norm(best.found.way.field, axis=-1)[inside[1]]
+        return {
+            "distortion_mean_mm": float(shifts.mean()) if shifts.size else 0.0,
+            "distortion_max_mm": float(shifts.max(initial=0)),
+            "distortion_stiffness": best.stiffness,
+            "score_before": first.score,
+            "score_after": best.place.score,
+            "dice_before": _dice(self.mask.data > 0.5, inside[0]),
+            "dice_after": _dice(best.mask.data > 0.5, inside[1]),
+        }
 
 
 def estimate_shift(
-    image: Image, t1w: Image, t1w_mask: Image, matrix: NDArray, *, axis: int, max_shift_mm: float = 15.0
+    image: Image,
+    t1w: Image,
+    t1w_mask: Image,
+    matrix: NDArray,
+    *,
+    axis: int,
+    max_shift_mm: float = 15.0,
+    stiffness: float = 30.0,
 ) -> Displacement:
     """Estimate the shift along one axis that leads from the undistorted to the distorted image.
 
@@ -153,6 +198,8 @@ def estimate_shift(
         Axis of phase encoding of `image`.
     max_shift_mm : float, default=15
         The largest shift.
+    stiffness : float, default=30
+        Weight of the mean square of the shift's second derivatives, in units of 0.1 / mm.
 
     Returns
     -------
@@ -162,7 +209,7 @@ def estimate_shift(
     shift = Image(np.zeros(image.data.shape, np.float32), image.affine)
     for scale_mm in _LEVELS_MM:
         level = make_level(image, t1w, t1w_mask, matrix, axis, *scale_mm)
-        found = fit_shift(level, resample(shift, level.grid), max_shift_mm)
+        found = fit_shift(level, resample(shift, level.grid), max_shift_mm, stiffness)
         shift = Image(found.astype(np.float32), level.grid.affine)
     direction = image.affine[:3, axis] / image.voxel_mm[axis]
     return Displacement((shift.data[..., None] * direction).astype(np.float32), shift.affine)
@@ -202,10 +249,6 @@ def phase_axis(direction: str, stored_affine: NDArray) -> int | None:
 
     known = direction[:1] in ("i", "j", "k")
     return int(nib.io_orientation(stored_affine)["ijk".index(direction[0])][0]) if known else None
-
-
-def _moved(t1w: Image, mask: Image, matrix: NDArray) -> tuple[Image, Image]:
-    return Image(t1w.data, matrix @ t1w.affine), Image(mask.data, matrix @ mask.affine)
 
 
 def _share(mask: Image, grid: Grid, matrix: NDArray) -> NDArray:
