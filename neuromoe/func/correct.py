@@ -139,10 +139,8 @@ def correct(
         "sources": [path for path in (bold, t1w, t1w_mask, template, *(fieldmaps or [])) if path is not None],
         "parameters": {"slice_timing": slice_timing, "motion_passes": motion_passes, "seed": seed}
         | {"motion_backend": motion_backend, "slice_timing_backend": slice_timing_backend}
-        | {
-            "fieldmap_backend": fieldmap_backend if fixed and not told else "none",
-            "coregistration_backend": coregistration_backend,
-        }
+        | {"fieldmap_backend": fieldmap_backend if fixed and not told else "none"}
+        | {"coregistration_backend": coregistration_backend}
         | {"distortion": distortion, "max_distortion_mm": max_distortion_mm},
     }
     _write_images(clean, brain, boldref, mask, slicetimed, record)
