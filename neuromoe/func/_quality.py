@@ -184,7 +184,7 @@ def judge(
     volume, reasons = volume_verdict(brain, affine)
     object_verdict, too_large = volume_verdict(bright, affine)
     verdicts = [volume]
-    if object_verdict == "fail" and numbers["mask_dice"] < 0.75:
+    if object_verdict == "fail" and numbers["mask_dice"] < 0.85:
         verdicts.append("fail")
         reasons += [f"no head: {too_large[0].replace('brain mask of', 'the bright part has')}"]
     if numbers["coregistration_lost"] < lost_warn:
