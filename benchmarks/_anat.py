@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from _cases import Case, clock, peak_mb
-from _segment import dice, tissue_overlap
+from _segment import tissue_overlap
+
+from neuromoe.core.images import dice
 
 PHANTOMS = ["plain"]
 REAL = ["sub-ms01", "sub-forrest02"]

@@ -1,10 +1,22 @@
 """What the preprocessing is measured on, and the clock."""
 
+import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+ONE_THREAD = {
+    name: "1"
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+        "ANTS_RANDOM_SEED",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,12 @@ def _cpu_s() -> float:
 def peak_mb() -> float:
     """Return the largest memory that this process held, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def read_cells(path: Path, key: tuple[str, ...]) -> dict[tuple, dict]:
+    """Read the cells that are done, by what names them; the last line of a cell counts."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return {tuple(row[name] for name in key): row for row in rows}
 
 
 def make_phantom(work: Path, seed: int) -> Path:

@@ -8,6 +8,8 @@ sides.
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.core.images import dice
+
 CSF, GM, WM = 0, 1, 2
 STARTS = (0.33, 0.6, 0.9)
 # The mixture is fitted on every seventh voxel, which tells the same means at a seventh of the time.
@@ -23,11 +25,6 @@ def labels(values: NDArray) -> NDArray:
     mixture = GaussianMixture(3, means_init=starts, random_state=0, max_iter=200).fit(scaled[::STRIDE])
     rank = np.argsort(np.argsort(mixture.means_[:, 0]))
     return rank[mixture.predict(scaled)]
-
-
-def dice(one: NDArray, other: NDArray) -> float:
-    """Return the overlap of two masks, 0 to 1."""
-    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
 def tissue_overlap(head, template, points: NDArray) -> dict[str, float]:

@@ -5,7 +5,7 @@ from _cases import Case
 from numpy.typing import NDArray
 
 from neuromoe.core.geometry import apply_affine, map_points, resample
-from neuromoe.core.images import Image, load_image
+from neuromoe.core.images import Image, dice, load_image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Chain, read_affines, read_transform
 
@@ -14,11 +14,6 @@ def truth_on(case: Case, modality: str, ending: str, image: Image) -> NDArray:
     """Bring an image of the truth onto the grid of a result."""
     path = next((case.truth / modality).glob(f"*{ending}"))
     return resample(load_image(path), image.grid)
-
-
-def dice(one: NDArray, other: NDArray) -> float:
-    """Return the overlap of two masks, 0 to 1."""
-    return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
 def mask_dice(case: Case, mask: Image) -> float:

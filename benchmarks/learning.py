@@ -21,19 +21,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from _cases import ONE_THREAD, clock, read_cells  # noqa: E402
+
 RESULTS = HERE / "results" / "learning.jsonl"
 COHORTS = {56: 10, 113: 10, 400: 5, 1200: 2}
 KINDS = ("additive", "deformed", "interacting")
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
-Cell = tuple[str, int, int, str]
-
-
-def measured(path: Path) -> dict[Cell, dict]:
-    """Read the cells that are done; the last line of a cell counts."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    rows = [json.loads(line) for line in lines]
-    return {(row["kind"], row["people"], row["seed"], row["method"]): row for row in rows}
+KEY = ("kind", "people", "seed", "method")
 
 
 def run_cohort(kind: str, people: int, seed: int, methods: list[str], results: Path) -> None:
@@ -48,7 +42,6 @@ def run_cohort(kind: str, people: int, seed: int, methods: list[str], results: P
 
 def measure(kind: str, people: int, seed: int, methods: list[str], results: Path) -> None:
     """Run methods on one cohort here and now."""
-    from _cases import clock
     from _learners import learn
     from _scores import scores
     from _simulators import simulate
@@ -82,7 +75,7 @@ def main() -> None:
     if asked.cohort:
         measure(asked.cohort[0], int(asked.cohort[1]), int(asked.cohort[2]), methods, asked.results)
         return
-    done = measured(asked.results)
+    done = read_cells(asked.results, KEY)
     for people in [] if asked.table else asked.people:
         for seed in asked.seeds or range(100, 100 + COHORTS.get(people, 10)):
             for kind in asked.kinds:
@@ -91,7 +84,7 @@ def main() -> None:
                     run_cohort(kind, people, seed, left, asked.results)
     from _scores import table
 
-    text, gains = table(list(measured(asked.results).values()), asked.seeds)
+    text, gains = table(list(read_cells(asked.results, KEY).values()), asked.seeds)
     print(text)
     print(json.dumps({"benchmark": "learning", "gains": gains}))
 

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from _cases import clock, prepared_template  # noqa: E402
+from _cases import clock, prepared_template, read_cells  # noqa: E402
 from _heads import CHANGES, Head, find_heads  # noqa: E402
 
 from neuromoe.core.header import check_header  # noqa: E402
-from neuromoe.core.images import Image, load_image, volume_ml  # noqa: E402
+from neuromoe.core.images import Image, dice, load_image, volume_ml  # noqa: E402
 
 RESULTS = HERE / "results" / "masks.jsonl"
 LOWEST = 0.85
@@ -66,7 +66,7 @@ def measure(head: Head, templates: dict[str, Path]) -> dict[str, dict]:
         verdict, reasons = judge(found, corrected)
         verdict = worst([verdict, "warn"]) if doubts else verdict
         rows[name] = {
-            "dice": round(float(2 * (found.mask & truth).sum() / (found.mask.sum() + truth.sum())), 4),
+            "dice": round(dice(found.mask, truth), 4),
             "ml": round(volume_ml(found.mask, image.affine)),
             "true_ml": round(volume_ml(truth, image.affine)),
             "verdict": verdict,
@@ -78,12 +78,6 @@ def measure(head: Head, templates: dict[str, Path]) -> dict[str, dict]:
             "cpu_s": round(bias.cpu_s + spent.cpu_s, 1),
         }
     return rows
-
-
-def measured() -> dict[tuple, dict]:
-    """Read the cells that are done; the last line of a cell counts."""
-    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.is_file() else []
-    return {tuple(row[key] for key in KEY): row for row in rows}
 
 
 def table(rows: list[dict]) -> tuple[str, dict]:
@@ -131,7 +125,7 @@ def main() -> None:
     asked = parser.parse_args()
     if not asked.table:
         _measure_all(asked)
-    text, summary = table(list(measured().values()))
+    text, summary = table(list(read_cells(RESULTS, KEY).values()))
     print(text)
     print(json.dumps({"benchmark": "masks", "ratios": summary}))
 
@@ -148,7 +142,7 @@ def _measure_all(asked: argparse.Namespace) -> None:
     for name in asked.only or heads:
         base = None
         for change in asked.changes:
-            done = {} if asked.again else measured()
+            done = {} if asked.again else read_cells(RESULTS, KEY)
             left = {key: path for key, path in templates.items() if (name, change, key) not in done}
             if not left:
                 continue

@@ -21,32 +21,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from _cases import Case, make_phantom, prepared_template  # noqa: E402
+from _cases import ONE_THREAD, Case, make_phantom, prepared_template, read_cells  # noqa: E402
 
 PARTS = ("anat", "bold", "dwi", "session")
 RESULTS = HERE / "results" / "preprocessing.jsonl"
-ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-        "ANTS_RANDOM_SEED",
-    )
-}
+KEY = ("part", "case", "method")
 
 
 def part(name: str):
     """Import the methods of a part: `METHODS`, `PHANTOMS` (variants), `REAL` (people) and `table(rows)`."""
     return __import__(f"_{name}")
-
-
-def measured() -> dict[tuple[str, str, str], dict]:
-    """Read the cells that are done; the last line of a cell counts."""
-    lines = RESULTS.read_text().splitlines() if RESULTS.is_file() else []
-    rows = [json.loads(line) for line in lines]
-    return {(row["part"], row["case"], row["method"]): row for row in rows}
 
 
 def wanted(asked: argparse.Namespace) -> list[tuple[str, str, str]]:
@@ -108,11 +92,11 @@ def main() -> None:
     if asked.cell:
         print(json.dumps(measure(*asked.cell, asked)))
         return
-    done = measured()
+    done = read_cells(RESULTS, KEY)
     for cell in [] if asked.table else wanted(asked):
         if asked.again or cell not in done:
             run(cell, asked)
-    rows = list(measured().values())
+    rows = list(read_cells(RESULTS, KEY).values())
     ratios = {}
     for name in asked.parts:
         text, ratios[name] = part(name).table([row for row in rows if row["part"] == name])

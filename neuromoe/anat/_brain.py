@@ -10,7 +10,7 @@ from neuromoe.anat._head import at_voxel_mm, crop_neck, foreground, stretch
 from neuromoe.anat._start import Alignment, align, better, correlation, detail_correlation, linear
 from neuromoe.core.geometry import map_points, resample, sample
 from neuromoe.core.greedy import greedy_deformable
-from neuromoe.core.images import Image, solid
+from neuromoe.core.images import Image, dice, solid
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
 
@@ -81,7 +81,7 @@ def find_brain(head: Image, template: Template, *, voxel_mm: float = 4.0, seed: 
 def with_mask(brain: Brain, mask: NDArray[np.bool_]) -> Brain:
     """Take another mask, and judge it by how it overlaps the one found and not by the border of that one."""
     numbers = {name: value for name, value in brain.numbers.items() if not name.startswith("edge_")}
-    numbers["template_dice"] = float(2 * (mask & brain.mask).sum() / max(1, mask.sum() + brain.mask.sum()))
+    numbers["template_dice"] = dice(mask, brain.mask)
     return replace(brain, mask=mask, numbers=numbers)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from neuromoe.anat._brain import Brain
 from neuromoe.anat._head import at_voxel_mm, foreground, stretch
 from neuromoe.core.images import Image, volume_ml
+from neuromoe.core.quality import energy_ratio
 
 TISSUES = ("csf", "gm", "wm")
 SURE = 0.8
@@ -100,18 +101,6 @@ def _air(head: Image, covered: NDArray, brain: NDArray) -> NDArray:
     air = ~covered & (head.data > 0)
     air[:, :, : int(np.flatnonzero(brain.any(axis=(0, 1)))[0]) if brain.any() else 0] = False
     return air
-
-
-def energy_ratio(head: NDArray, air: NDArray) -> float:
-    """Return the median energy in the head over that in the air (foreground-background energy ratio), -1 without air.
-
-    Examples
-    --------
-    >>> energy_ratio(np.array([4.0, 6.0, 8.0]), np.array([1.0, 2.0, 3.0]))
-    9.0
-    """
-    energy = float(np.median(air**2)) if air.size else 0.0
-    return float(np.median(head**2)) / energy if energy >= 1e-3 else -1.0
 
 
 def artefact_share(head: Image, covered: NDArray, air: NDArray) -> float:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from neuromoe.anat._head import at_voxel_mm
 from neuromoe.core.geometry import Grid, sample
 from neuromoe.core.greedy import greedy_affine, greedy_deformable
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, dice
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain, Displacement
 
@@ -184,6 +184,6 @@ def overlap(head: Image, mask: Image, template: Template, points: NDArray) -> di
         values = on_template(head, template.grid, points)[both]
         agreement = float(np.corrcoef(values, template.head.data[both])[0, 1])
     return {
-        "template_dice": float(2 * both.sum() / max(1, brought.sum() + expected.sum())),
+        "template_dice": dice(brought, expected),
         "template_ncc": agreement,
     }

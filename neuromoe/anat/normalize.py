@@ -107,14 +107,16 @@ def normalize(
     parameters |= {"registration_backend": registration_backend, "ants_transform": ants_transform, "seed": seed}
     fields = {"SpatialReference": target.label, "Registration": record, "Verdict": verdict, "Reasons": reasons}
     tissues = zip((gm_template, wm_template, csf_template), (gm, wm, csf), strict=True)
+    carried = {}
     for path, source in [(t1w_template, preproc), *tissues]:
         image = head if source == preproc else load_image(source, ndim=3)
-        save_image(on_template(image, target.grid, found.points), path, target.grid.affine)
+        carried[path] = on_template(image, target.grid, found.points)
+        save_image(carried[path], path, target.grid.affine)
         write_sidecar(path, sources=[source, template, *shared], parameters=parameters, **fields)
     jacobian = log_jacobian(found.volumes)
     save_image(jacobian * target.brain_mask, logjacobian, target.grid.affine)
     write_sidecar(logjacobian, sources=[t1w_to_template], parameters=parameters, **fields)
-    save_image(load_image(gm_template).data * np.exp(jacobian), modulated, target.grid.affine)
+    save_image(carried[gm_template] * np.exp(jacobian), modulated, target.grid.affine)
     write_sidecar(modulated, sources=[gm_template, logjacobian], parameters=parameters, **fields)
     write_transform(t1w_to_template, found.chain)
     write_transform(template_to_t1w, found.inverse)

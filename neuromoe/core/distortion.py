@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neuromoe.core._unwarp import fit_shift, make_level
 from neuromoe.core.coregister import Coregistration, coregister, rate
 from neuromoe.core.geometry import Grid, resample
-from neuromoe.core.images import Image
+from neuromoe.core.images import Image, dice
 from neuromoe.core.transforms import Affine, Displacement
 
 # Voxels, distance of the knots, smoothing (full width at half maximum), mm, coarse to fine.
@@ -169,8 +169,8 @@ class _Pair:
             "distortion_stiffness": best.stiffness,
             "score_before": first.score,
             "score_after": best.place.score,
-            "dice_before": _dice(self.mask.data > 0.5, inside[0]),
-            "dice_after": _dice(best.mask.data > 0.5, inside[1]),
+            "dice_before": dice(self.mask.data > 0.5, inside[0]),
+            "dice_after": dice(best.mask.data > 0.5, inside[1]),
         }
 
 
@@ -253,7 +253,3 @@ def phase_axis(direction: str, stored_affine: NDArray) -> int | None:
 
 def _share(mask: Image, grid: Grid, matrix: NDArray) -> NDArray:
     return resample(mask.like(mask.data.astype(np.float32)), grid, [Affine(np.linalg.inv(matrix))])
-
-
-def _dice(one: NDArray, other: NDArray) -> float:
-    return float(2 * (one & other).sum() / max(int(one.sum() + other.sum()), 1))

@@ -151,6 +151,18 @@ def volume_ml(mask: NDArray, affine: NDArray) -> float:
     return float(np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1000)
 
 
+def dice(one: NDArray, other: NDArray) -> float:
+    """Return the overlap of two masks, 0 to 1; 0 where both are empty.
+
+    Examples
+    --------
+    >>> round(dice(np.array([1, 1, 0], bool), np.array([1, 0, 0], bool)), 3)
+    0.667
+    """
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / max(total, 1)
+
+
 def largest_piece(mask: NDArray) -> NDArray[np.bool_]:
     """Keep the largest connected piece of a mask (X, Y, Z), by faces; nothing of an empty one.
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.core.errors import InputError
+from neuromoe.core.images import solid
 
 if TYPE_CHECKING:
     from neuromoe.core._motion_fit import Level
@@ -222,8 +223,5 @@ def _bright(reference: NDArray) -> NDArray[np.bool_]:
     from scipy import ndimage
 
     bright = reference > 0.25 * np.percentile(reference, 98)
-    labels, count = ndimage.label(ndimage.binary_opening(bright))
-    if count == 0:
-        return np.ones(reference.shape, dtype=bool)
-    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
-    return ndimage.binary_dilation(ndimage.binary_fill_holes(largest), iterations=2)
+    head = solid(ndimage.binary_opening(bright))
+    return ndimage.binary_dilation(head, iterations=2) if head.any() else np.ones(reference.shape, dtype=bool)

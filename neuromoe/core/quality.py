@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neuromoe.core.atomic import write_json
 
 VERDICTS = ("pass", "warn", "fail")
@@ -34,3 +37,15 @@ def worst(verdicts: Sequence[str]) -> str:
     'warn'
     """
     return max(verdicts, key=VERDICTS.index, default="pass")
+
+
+def energy_ratio(inside: NDArray, outside: NDArray) -> float:
+    """Return the median energy inside over that outside (MRIQC's `fber`), -1 where there is none outside.
+
+    Examples
+    --------
+    >>> energy_ratio(np.array([4.0, 6.0, 8.0]), np.array([1.0, 2.0, 3.0]))
+    9.0
+    """
+    energy = float(np.median(outside**2)) if outside.size else 0.0
+    return float(np.median(inside**2)) / energy if energy >= 1e-3 else -1.0

@@ -157,17 +157,6 @@ def t1w_like(fa: NDArray, md: NDArray, mask: NDArray) -> NDArray:
     return np.where(mask, tissue * (0.5 + np.clip(fa, 0, 0.7)), 0).astype(np.float32)
 
 
-def overlap(a: NDArray, b: NDArray) -> float:
-    """Dice coefficient of two masks.
-
-    Examples
-    --------
-    >>> overlap(np.array([1, 1, 0], bool), np.array([1, 0, 0], bool))
-    0.6666666666666666
-    """
-    return float(2 * (a & b).sum() / max(int(a.sum() + b.sum()), 1))
-
-
 def field_of_view(image: Image, grid: Grid, chain: Sequence[Transform]) -> NDArray:
     """Tell which voxels of `grid` lie inside the image's field of view, bool (X, Y, Z)."""
     everywhere = image.like(np.ones(image.data.shape[:3], np.float32))

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuromoe.core.coregister import Coregistration, coregister, rate
 from neuromoe.core.distortion import undistort_by_t1w
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import resample
-from neuromoe.core.images import Image, load_image
+from neuromoe.core.images import Image, dice, load_image
 from neuromoe.core.transforms import Affine, Chain, read_transform
 
 
@@ -137,17 +136,6 @@ def _placed(
     own = (Affine(place.matrix), *way)
     share = resample(inside.like(inside.data.astype(np.float32)), b0.grid, [Affine(np.linalg.inv(place.matrix))])
     straight = resample(brain.like(brain.data.astype(np.float32)), b0.grid, way)
-    numbers = {"coregistration_score": place.score, "t1_dice_distance": dice_distance(straight > 0.5, share > 0.5)}
+    numbers = {"coregistration_score": place.score, "t1_dice_distance": 1 - dice(straight > 0.5, share > 0.5)}
     numbers |= {name: value for name, value in (record or {}).items() if name.startswith("distortion_")}
     return Placement((*to_template, *own), own, numbers, notes, record or {})
-
-
-def dice_distance(one: NDArray, other: NDArray) -> float:
-    """Return one minus the Dice coefficient of two masks.
-
-    Examples
-    --------
-    >>> round(dice_distance(np.array([1, 1, 0], bool), np.array([1, 0, 0], bool)), 3)
-    0.333
-    """
-    return 1 - float(2 * (one & other).sum() / max(int(one.sum() + other.sum()), 1))

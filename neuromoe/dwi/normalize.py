@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
 from neuromoe.core.gradients import read_gradients, stored_affine
-from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.images import Image, dice, load_image, save_image
 from neuromoe.core.provenance import read_metadata, sidecar_path, write_sidecar
 from neuromoe.core.quality import write_quality
 from neuromoe.core.template import Template
@@ -229,11 +229,11 @@ def _place(
 
 
 def _coverage(known: NDArray, b0: Image, target: Template, chain: Chain) -> dict[str, float]:
-    from neuromoe.dwi._normalization import field_of_view, overlap
+    from neuromoe.dwi._normalization import field_of_view
 
     view = field_of_view(b0, target.grid, chain)
     return {
-        "template_overlap": overlap(known & view, target.brain_mask & view),
+        "template_overlap": dice(known & view, target.brain_mask & view),
         "template_coverage": float((view & target.brain_mask).sum() / max(int(target.brain_mask.sum()), 1)),
     }
 

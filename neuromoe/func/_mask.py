@@ -59,12 +59,6 @@ def center_mm(mask: NDArray, affine: NDArray) -> NDArray:
     return apply_affine(affine, np.argwhere(mask).mean(axis=0))
 
 
-def dice(first: NDArray, second: NDArray) -> float:
-    """Return the overlap of two masks, 0 to 1."""
-    total = first.sum() + second.sum()
-    return float(2 * (first & second).sum() / total) if total else 0.0
-
-
 def volume_verdict(mask: NDArray, affine: NDArray) -> tuple[str, list[str]]:
     """Judge a brain mask by its volume: a brain has 600 to 2200 ml, a cut field of view less."""
     found = volume_ml(mask, affine)

@@ -6,15 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.coregister import Coregistration
-from neuromoe.core.images import Image, volume_ml
-from neuromoe.core.quality import worst
+from neuromoe.core.images import Image, dice, volume_ml
+from neuromoe.core.quality import energy_ratio, worst
 from neuromoe.func._framewise import dvars, framewise_displacement, motion_parameters, temporal_snr
-from neuromoe.func._mask import center_mm, dice, volume_verdict
+from neuromoe.func._mask import center_mm, volume_verdict
 
 _OUTLIER_RATE = 1e-3
 # Voxels whose ranks are compared, at least.
 _RANKED = 5_000
 FAR_MM = 25.0
+# A bright part too large for a head is one all the same where the brain fills so much of it: heads .97, a bottle .77.
+HEAD_DICE = 0.85
 
 
 def motion_numbers(motion: NDArray, brain: NDArray, affine: NDArray, *, fd_threshold_mm: float) -> dict[str, float]:
@@ -124,8 +126,7 @@ def image_numbers(reference: Image, brain: NDArray) -> dict[str, float]:
     share = values / max(float(np.sqrt(np.square(values).sum())), 1e-12)
     even = np.sqrt(values.size) * np.log(1 / np.sqrt(values.size))
     numbers = {"snr": float(snr), "efc": float((share * np.log(share + 1e-16)).sum() / even)}
-    outside = float(np.median(np.square(values[~brain]))) if not brain.all() else 0.0
-    numbers["fber"] = float(np.median(np.square(inside))) / outside if outside >= 1e-3 else -1.0
+    numbers["fber"] = energy_ratio(inside, values[~brain])
     return numbers | {f"gsr_{letter}": ghost_ratio(values, brain, axis) for axis, letter in enumerate("xy")}
 
 
@@ -184,7 +185,7 @@ def judge(
     volume, reasons = volume_verdict(brain, affine)
     object_verdict, too_large = volume_verdict(bright, affine)
     verdicts = [volume]
-    if object_verdict == "fail" and numbers["mask_dice"] < 0.85:
+    if object_verdict == "fail" and numbers["mask_dice"] < HEAD_DICE:
         verdicts.append("fail")
         reasons += [f"no head: {too_large[0].replace('brain mask of', 'the bright part has')}"]
     if numbers["coregistration_lost"] < lost_warn:

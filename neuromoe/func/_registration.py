@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from neuromoe.core.coregister import Coregistration, coregister, rate
 from neuromoe.core.geometry import resample
 from neuromoe.core.greedy import greedy_deformable
-from neuromoe.core.images import Image, volume_ml
+from neuromoe.core.images import Image, largest_piece, volume_ml
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
 
@@ -66,14 +66,11 @@ def place_in_t1w(
 
 def mask_problems(mask: Image) -> tuple[str, ...]:
     """Say why the T1w's brain mask cannot be one: no brain is as small, as large or in as many pieces."""
-    from scipy.ndimage import label
-
     inside = mask.data > 0.5
     volume = volume_ml(inside, mask.affine)
     if not LEAST_BRAIN_ML <= volume <= MOST_BRAIN_ML:
         return (f"the T1w's brain mask has {volume:.0f} ml and is not used",)
-    pieces, _ = label(inside)
-    share = np.bincount(pieces.ravel())[1:].max() / inside.sum()
+    share = largest_piece(inside).sum() / inside.sum()
     return (f"the T1w's brain mask is in pieces ({100 * share:.0f} % in one) and is not used",) if share < 0.9 else ()
 
 

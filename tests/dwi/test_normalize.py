@@ -8,11 +8,11 @@ from scipy.ndimage import binary_erosion
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import Grid, apply_affine, map_points, resample, rigid_matrix
 from neuromoe.core.gradients import Gradients, fsl_to_world, write_gradients
-from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.images import Image, dice, load_image, save_image
 from neuromoe.core.quality import read_quality
 from neuromoe.core.transforms import Affine, read_transform, write_transform
 from neuromoe.dwi._correction import Settings, correct_series
-from neuromoe.dwi._normalization import carry, fit_maps, overlap, select_shell
+from neuromoe.dwi._normalization import carry, fit_maps, select_shell
 from neuromoe.dwi._placement import Settings as Placing
 from neuromoe.dwi._placement import why_not_undistorted
 from neuromoe.dwi._series import Series, read_runs
@@ -302,4 +302,4 @@ def test_a_real_head_without_t1w_covers_the_templates_brain(real_sessions, real_
         mask=tmp_path / "brain.nii.gz", template=tmp_path / "template.json", **out,
     )  # fmt: skip
     assert read_quality(out["quality"])["numbers"]["template_overlap"] > 0.9
-    assert overlap(load_image(out["md_template"]).data > 0, mask) > 0.85
+    assert dice(load_image(out["md_template"]).data > 0, mask) > 0.85

@@ -9,10 +9,9 @@ import pytest
 
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import apply_affine
-from neuromoe.core.images import load_image
+from neuromoe.core.images import dice, load_image
 from neuromoe.core.quality import read_quality
 from neuromoe.core.transforms import Affine, read_affines, read_transform
-from neuromoe.func._mask import dice
 from neuromoe.func.correct import correct
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
