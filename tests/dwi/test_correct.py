@@ -7,13 +7,12 @@ import pytest
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix
 from neuromoe.core.gradients import Gradients, read_gradients, stored_affine, write_gradients
-from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.images import Image, dice, load_image, save_image
 from neuromoe.core.quality import read_quality
 from neuromoe.core.transforms import Affine
 from neuromoe.dwi._checks import Limits, judge, neighbor_correlation
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._mask import brain_mask
-from neuromoe.dwi._normalization import overlap
 from neuromoe.dwi._outliers import replace_lost, where_lost
 from neuromoe.dwi._series import Run, Series, of_one_phase, read_runs
 from neuromoe.dwi._tensor import fit_tensor, tensor_maps
@@ -88,7 +87,7 @@ def test_the_directions_turn_with_the_head(corrected, scanned):
 
 def test_the_mask_is_the_brain(corrected, scanned):
     _, _, mask = read_result(corrected)
-    assert overlap(mask, scanned.brain) > 0.93
+    assert dice(mask, scanned.brain) > 0.93
 
 
 def test_quality_numbers_tell_of_the_motion(corrected, scanned):
@@ -230,7 +229,7 @@ def test_a_mask_needs_no_particular_voxel_size(head, rng):
         grid, gradients = axial_grid(head, voxel_mm, shape), table(6)
         data = acquire(head, grid, gradients, np.tile(np.eye(4), (7, 1, 1)), rng, 0.02)
         truth = resample(Image(head.brain, head.affine), grid) > 0.5
-        assert overlap(brain_mask(data[..., 0], data[..., 1:].mean(axis=3), grid.voxel_mm), truth) > 0.92
+        assert dice(brain_mask(data[..., 0], data[..., 1:].mean(axis=3), grid.voxel_mm), truth) > 0.92
 
 
 def test_an_implausible_mask_fails():
