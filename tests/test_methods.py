@@ -26,7 +26,7 @@ def defaults(stage: str, step: str) -> dict[str, Any]:
     parameters = inspect.signature(step_function(stage, step)).parameters
     found = {name: parameter.default for name, parameter in parameters.items()}
     if (stage, step) == ("train", "fit"):
-        from neuromoe.model.neuromoe import PaperSettings
+        from neuromoe.model.neuromoe_paper import PaperSettings
 
         found |= asdict(PaperSettings())
     return found

@@ -3,6 +3,8 @@
 Axis letters: B batch, M modality (expert), K class.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -51,16 +53,22 @@ def mix(log_gate_BM: Tensor, logits_BMK: Tensor) -> Tensor:
 
 
 def weighted_cross_entropy(log_mixture_BK: Tensor, target_B: Tensor, class_weights_K: Tensor) -> Tensor:
-    """Average the weighted negative log-likelihood over the batch.
+    """Return each person's weighted negative log-likelihood (B,).
 
-    Divided by B, not by the batch's sum of weights, so that a small batch is no biased estimate of the whole;
-    the weights average 1 over the training people.
+    Averaged over people, not over the batch's sum of weights, so that a small batch is no biased estimate of the
+    whole; the weights average 1 over the training people.
     """
     picked_B = log_mixture_BK.gather(1, target_B[:, None])[:, 0]
-    return -(class_weights_K[target_B] * picked_B).mean()
+    return -class_weights_K[target_B] * picked_B
 
 
-def balance_penalty(gate_BM: Tensor, present_BM: Tensor, *, corrected: bool = True) -> Tensor:
+def _alone(values: Tensor) -> Tensor:
+    return values
+
+
+def balance_penalty(
+    gate_BM: Tensor, present_BM: Tensor, *, corrected: bool = True, total: Callable[[Tensor], Tensor] = _alone
+) -> Tensor:
     """Punish a gate that on average leans on few experts, R_balance.
 
     Where all modalities are present it is the paper's Eq. 3, (1/M) sum_k (mean_b w_bk - 1/M)^2, M = 4. It
@@ -78,6 +86,8 @@ def balance_penalty(gate_BM: Tensor, present_BM: Tensor, *, corrected: bool = Tr
         Which experts are there.
     corrected : bool, default=True
         False is the equation as printed.
+    total : function, optional
+        Sums a tensor over the processes that share the batch; default there is one.
 
     References
     ----------
@@ -85,7 +95,9 @@ def balance_penalty(gate_BM: Tensor, present_BM: Tensor, *, corrected: bool = Tr
     """
     there_BM = present_BM.to(gate_BM.dtype)
     excess_BM = gate_BM - there_BM / there_BM.sum(dim=1, keepdim=True)
-    squares_M = excess_BM.mean(dim=0) ** 2
-    if corrected and len(gate_BM) > 1:
-        squares_M = squares_M - excess_BM.var(dim=0) / len(gate_BM)
+    count = total(torch.full((), len(gate_BM), dtype=gate_BM.dtype, device=gate_BM.device))
+    mean_M = total(excess_BM.sum(dim=0)) / count
+    squares_M = mean_M**2
+    if corrected and count > 1:
+        squares_M = squares_M - total(((excess_BM - mean_M) ** 2).sum(dim=0)) / (count - 1) / count
     return squares_M.mean()

@@ -15,7 +15,7 @@ _WHERE = {
     "kernel-moe": ("neuromoe.model.kernel_moe", "KernelMoE"),
     "late-fusion": ("neuromoe.model.late_fusion", "LateFusion"),
     "majority": ("neuromoe.model.baselines", "Majority"),
-    "neuromoe-paper": ("neuromoe.model.neuromoe", "NeuroMoEPaper"),
+    "neuromoe-paper": ("neuromoe.model.neuromoe_paper", "NeuroMoEPaper"),
 }
 
 

@@ -27,7 +27,7 @@ def test_loss_and_its_gradient_are_finite_for_any_logits(gate, experts, seed):
     gate, experts = torch.tensor(gate, requires_grad=True), torch.tensor(experts, requires_grad=True)
     present = _present(seed)
     log_gate = masked_log_gate(gate, present)
-    loss = weighted_cross_entropy(mix(log_gate, experts), torch.arange(B) % K, torch.ones(K))
+    loss = weighted_cross_entropy(mix(log_gate, experts), torch.arange(B) % K, torch.ones(K)).mean()
     (loss + balance_penalty(log_gate.exp(), present)).backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(gate.grad).all() and torch.isfinite(experts.grad).all()

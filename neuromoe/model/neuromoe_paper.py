@@ -4,7 +4,7 @@ Axis letters: B batch, M modality (expert), T token, F voxels of a patch or enco
 class.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuromoe.core.errors import InputError
-from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._training import Batch, train_network
-from neuromoe.model.base import Model
+from neuromoe.model._network_model import NetworkModel
+from neuromoe.model._training import Batch, TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.encoders import Encoder
 from neuromoe.model.experts import ClinicalNetwork, Expert
 from neuromoe.model.gate import Gate
-from neuromoe.model.losses import masked_log_gate, mix
+from neuromoe.model.losses import balance_penalty, masked_log_gate, mix, weighted_cross_entropy
 
 
 @dataclass(frozen=True)
-class PaperSettings:
-    """Settings of `neuromoe-paper`.
+class PaperSettings(TrainerSettings):
+    """Settings of `neuromoe-paper`; beside them those of `TrainerSettings`.
 
     Parameters
     ----------
@@ -41,22 +40,12 @@ class PaperSettings:
         Of the gate's hidden layer.
     tokens : str
         `brain`: patches that touch the brain; `grid`: all of the grid, as in the paper.
-    epochs, batch_size : int
-        Passes over the people; people per step.
-    patience : int
-        Epochs without a better inner validation loss before stopping; the best epoch's weights are kept.
-    learning_rate, weight_decay, gradient_clip : float
-        Of AdamW, on a cosine from `learning_rate` to 0; largest norm of a step's gradient.
     balance : float
         Weight of R_balance, the paper's lambda.
     balance_correction : bool
         Take the batch's own variance off R_balance; false is the equation as printed.
-    class_weights : bool
-        Weigh people against the frequency of their class.
     validation_share : float
         Of the training people, set aside to stop early where no validation people are given; 0 for none.
-    device : str
-        As torch names it.
     """
 
     width: int = 32
@@ -69,17 +58,9 @@ class PaperSettings:
     gate_width: int = 16
     gate_dropout: float = 0.3
     tokens: str = "brain"
-    epochs: int = 20
-    batch_size: int = 8
-    patience: int = 8
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    gradient_clip: float = 1.0
     balance: float = 0.1
     balance_correction: bool = True
-    class_weights: bool = True
     validation_share: float = 0.2
-    device: str = "cpu"
 
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6
@@ -163,7 +144,7 @@ class Network(nn.Module):
         return logits_BK.index_put((there,), self.experts[name](embedding_BD))
 
 
-class NeuroMoEPaper(Model):
+class NeuroMoEPaper(NetworkModel):
     """NeuroMoE as its authors describe it.
 
     What departs from the text: the tokens are those of the brain unless `tokens: grid`; people may lack
@@ -181,105 +162,35 @@ class NeuroMoEPaper(Model):
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         s = self.settings
         inner, aside = self._with_inner(cohort, train, val, s.validation_share)
-        table = None if cohort.clinical is None else cohort.clinical.iloc[inner]
-        self.encoder = ClinicalEncoder.fit(table, cohort.clinical_types)
-        self.trained = cohort.present(inner, self.modalities_).any(axis=0)
-        self.places_T3 = _places(cohort, s.tokens)
-        self.features = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens}
+        self._learn_inputs(cohort, inner)
         inner, aside = (rows[self._usable(cohort, rows).any(axis=1)] for rows in (inner, aside))
-        # The seed rules within; the caller's own stream of random numbers goes on as if nothing had happened.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.network = self._build().to(s.device)
-            if len(inner):
-                weights_K, read = self._weights(cohort, inner), self._reader(cohort)
-                self.history = train_network(self.network, read, inner, aside, s, weights_K, self.seed)
-        self.network.eval()
+        parts = np.repeat([-1, 0], [len(inner), len(aside)])
+        self._train(cohort, np.concatenate([inner, aside]), parts, 1, self._objective)
+
+    def _objective(
+        self, member: nn.Module, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        s, (log_mixture_BK, log_gate_BM) = self.settings, member(batch)
+        loss_B = weighted_cross_entropy(log_mixture_BK, batch.target, class_weights_K)
+        penalty = balance_penalty(log_gate_BM.exp(), batch.present, corrected=s.balance_correction, total=total)
+        return loss_B, s.balance * penalty
+
+    @property
+    def tokens(self) -> str:  # type: ignore[override]
+        """Which patches are read."""
+        return self.settings.tokens
 
     def _build(self) -> Network:
         clinical = len(self.encoder.features) if CLINICAL in self.modalities_ else None
         return Network(self.features, torch.from_numpy(self.places_T3), clinical, len(self.classes_), self.settings)
 
-    def _weights(self, cohort: Cohort, rows: NDArray) -> Tensor:
-        weights_K = self._class_weights(self._targets(cohort, rows), self.settings.class_weights)
-        return torch.tensor(weights_K, dtype=torch.float32, device=self.settings.device)
-
-    def _reader(self, cohort: Cohort) -> Any:
-        """Return a function from positions to a Batch; targets only where the people are labeled."""
-        columns = cohort.clinical if CLINICAL in self.modalities_ else None
-        encoded_NF = torch.from_numpy(self.encoder.encode(columns, len(cohort)))
-
-        def read(positions: NDArray, labeled: bool = False) -> Batch:
-            present_BM = self._usable(cohort, positions)
-            tokens = {}
-            for column, name in enumerate(self.modalities_):
-                if name != CLINICAL and present_BM[:, column].any():
-                    tokens[name] = self._tokens(cohort, name, positions[present_BM[:, column]])
-            targets = self._targets(cohort, positions) if labeled else np.zeros(len(positions), np.int64)
-            batch = Batch(tokens, encoded_NF[positions], torch.from_numpy(present_BM), torch.from_numpy(targets))
-            return batch.to(self.settings.device)
-
-        return read
-
-    def _tokens(self, cohort: Cohort, name: str, positions: NDArray) -> Tensor:
-        tokens = cohort.patches(name, positions, full_grid=self.settings.tokens == "grid")
-        return torch.from_numpy(tokens).float()
-
-    def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        # An expert that never saw anybody has nothing to say.
-        return cohort.present(positions, self.modalities_) & self.trained
-
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         self._check_grid(cohort)
-        read, size = self._reader(cohort), self.settings.batch_size
-        with torch.inference_mode():
-            chunks = [self.network(read(positions[i : i + size]))[0] for i in range(0, len(positions), size)]
-        return torch.cat(chunks).double().cpu().numpy()
+        return self._ask(self._reader(cohort, positions), len(positions), lambda batch: self.members[0](batch)[0])
 
     def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
-        columns = cohort.clinical if CLINICAL in self.modalities_ else None
-        encoded_NF = torch.from_numpy(self.encoder.encode(columns, len(cohort))[positions])
+        encoded_NF = torch.from_numpy(self._encode_clinical(cohort, positions))
         with torch.inference_mode():
-            device = self.settings.device
-            log_gate = self.network.log_gate(encoded_NF.to(device), torch.from_numpy(usable_NM).to(device))
+            device = self.settings.device_now()
+            log_gate = self.members[0].log_gate(encoded_NF.to(device), torch.from_numpy(usable_NM).to(device))
         return log_gate.double().softmax(dim=1).cpu().numpy()
-
-    def _check_grid(self, cohort: Cohort) -> None:
-        known = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens if name in self.features}
-        if any(self.features[name] != count for name, count in known.items()) or (
-            known and not np.array_equal(self.places_T3, _places(cohort, self.settings.tokens))
-        ):
-            raise InputError(
-                expected=f"the model's {len(self.places_T3)} patches and values per patch {self.features}",
-                found=f"{len(_places(cohort, self.settings.tokens))} patches and {known}",
-                where="the cohort",
-                fix="pack the maps with the template and the settings that the model was fitted with",
-            )
-
-    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        arrays = {f"network.{key}": value.cpu().numpy() for key, value in self.network.state_dict().items()}
-        facts = {
-            "features": self.features,
-            "clinical": self.encoder.facts(),
-            "trained": self.trained.tolist(),
-        }
-        return {**arrays, "places": self.places_T3}, facts
-
-    def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
-        self.places_T3 = arrays["places"]
-        # JSON sorts the keys; the order of the modalities is the network's.
-        self.features = {name: facts["features"][name] for name in self.modalities_ if name != CLINICAL}
-        self.encoder, self.trained = (
-            ClinicalEncoder.from_facts(facts["clinical"]),
-            np.array(facts["trained"], bool),
-        )
-        self.network = self._build()
-        weights = {
-            key.removeprefix("network."): torch.from_numpy(value) for key, value in arrays.items() if key != "places"
-        }
-        self.network.load_state_dict(weights)
-        self.network.to(self.settings.device).eval()
-
-
-def _places(cohort: Cohort, tokens: str) -> NDArray:
-    return np.argwhere(np.ones(cohort.grid, bool)) if tokens == "grid" else np.asarray(cohort.places, np.int64)

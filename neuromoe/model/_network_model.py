@@ -1,0 +1,185 @@
+"""What the networks share as models: what they read, how their members are trained, kept and asked.
+
+Axis letters: N people, B batch, M modality, T token, F voxels of a patch or encoded clinical features, Q quality
+number, K class.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from neuromoe.core.errors import InputError
+from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model._training import Batch, Learner, People, TrainerSettings, forget, train_members
+from neuromoe.model.base import Model
+from neuromoe.model.cohort import CLINICAL, Cohort
+
+
+class NetworkModel(Model):
+    """A model whose members are networks of one make.
+
+    Attributes
+    ----------
+    folder : path or None
+        Where a fit keeps its logs and, until it is done, its checkpoints, from which the same fit goes on.
+    progress : bool
+        Show how training goes.
+    history : list of dict
+        Losses per epoch.
+    """
+
+    Settings: ClassVar[type] = TrainerSettings
+    folder: Path | None = None
+    progress: bool = False
+    tokens: str = "brain"
+
+    members: list[nn.Module]
+    history: list[dict[str, float]]
+
+    @abstractmethod
+    def _build(self) -> nn.Module:
+        """Make a member, its weights random."""
+
+    def _learn_inputs(self, cohort: Cohort, rows: NDArray) -> None:
+        """Learn from the training people how inputs are encoded."""
+        table = None if cohort.clinical is None else cohort.clinical.iloc[rows]
+        self.encoder = ClinicalEncoder.fit(table, cohort.clinical_types)
+        self.trained = cohort.present(rows, self.modalities_).any(axis=0)
+        self.places_T3 = _places(cohort, self.tokens)
+        self.features = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens}
+
+    def _train(
+        self, cohort: Cohort, rows: NDArray, parts: NDArray, count: int, objective: Any, base: NDArray | None = None
+    ) -> None:
+        """Train `count` members; member m never sees the people of part m."""
+        weights_K = self._class_weights(self._targets(cohort, rows[parts != 0]), self.settings.class_weights)
+        read = self._reader(cohort, rows, targets=self._targets(cohort, rows), base=base)
+        # The seed rules within; the caller's own stream of random numbers goes on as if nothing had happened.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.members = [self._build() for _ in range(count)]
+            people = People(read, parts, torch.tensor(weights_K, dtype=torch.float32))
+            learner = Learner(self.members, people, objective, self.settings, self.seed)
+            if (parts != 0).any():
+                self.history = train_members(learner, folder=self.folder, progress=self.progress)
+        self._rest()
+
+    def _rest(self) -> None:
+        for member in self.members:
+            member.to(self.settings.device_now()).eval()
+
+    def forget_checkpoints(self) -> None:
+        """Remove the checkpoints of a finished fit; its logs stay."""
+        if self.folder is not None:
+            forget(self.folder)
+
+    def _reader(
+        self, cohort: Cohort, positions: NDArray, *, targets: NDArray | None = None, base: NDArray | None = None
+    ) -> Callable[[NDArray], Batch]:
+        """Return a function from rows of `positions` to a Batch.
+
+        Parameters
+        ----------
+        cohort : Cohort
+        positions : array (n,), int
+        targets : array (n,), int, optional
+            Default zeros.
+        base : array (n, M, K), optional
+            What linear experts say; default zeros.
+        """
+        encoded_NF = torch.from_numpy(self._encode_clinical(cohort, positions))
+        present_NM = self._usable(cohort, positions)
+        quality_NMQ = torch.from_numpy(self._quality_of(cohort, positions, present_NM)).float()
+        wanted = np.zeros(len(positions), np.int64) if targets is None else targets
+        base = np.zeros((len(positions), len(self.modalities_), len(self.classes_))) if base is None else base
+        said_NMK = torch.from_numpy(base).float()
+
+        def read(rows: NDArray) -> Batch:
+            present_BM, tokens = present_NM[rows], {}
+            for column, name in enumerate(self.modalities_):
+                if name != CLINICAL and present_BM[:, column].any():
+                    tokens[name] = self._tokens(cohort, name, positions[rows[present_BM[:, column]]])
+            return Batch(
+                torch.from_numpy(rows),
+                tokens,
+                encoded_NF[rows],
+                torch.from_numpy(present_BM),
+                torch.from_numpy(wanted[rows]),
+                quality_NMQ[rows],
+                said_NMK[rows],
+            )
+
+        return read
+
+    def _encode_clinical(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        known = cohort.clinical if CLINICAL in self.modalities_ else None
+        return self.encoder.encode(None if known is None else known.iloc[positions], len(positions))
+
+    def _tokens(self, cohort: Cohort, name: str, positions: NDArray) -> Tensor:
+        return torch.from_numpy(cohort.patches(name, positions, full_grid=self.tokens == "grid")).float()
+
+    def _quality_of(self, cohort: Cohort, positions: NDArray, present_NM: NDArray) -> NDArray:
+        """Return encoded quality numbers (N, M, Q); none here."""
+        return np.zeros((*present_NM.shape, 0))
+
+    def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        # An expert that never saw anybody has nothing to say.
+        return cohort.present(positions, self.modalities_) & self.trained
+
+    def _ask(self, read: Callable[[NDArray], Batch], count: int, say: Callable[[Batch], Tensor]) -> NDArray:
+        """Ask of rows 0..count-1 in batches, without gradients; in double precision."""
+        size, device = self.settings.batch_size, self.settings.device_now()
+        with torch.inference_mode():
+            chunks = [say(read(np.arange(i, min(i + size, count))).to(device)) for i in range(0, count, size)]
+        return torch.cat(chunks).double().cpu().numpy()
+
+    def _check_grid(self, cohort: Cohort) -> None:
+        known = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens if name in self.features}
+        if any(self.features[name] != count for name, count in known.items()) or (
+            known and not np.array_equal(self.places_T3, _places(cohort, self.tokens))
+        ):
+            raise InputError(
+                expected=f"the model's {len(self.places_T3)} patches and values per patch {self.features}",
+                found=f"{len(_places(cohort, self.tokens))} patches and {known}",
+                where="the cohort",
+                fix="pack the maps with the template and the settings that the model was fitted with",
+            )
+
+    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        arrays = {
+            f"member{number}.{key}": value.cpu().numpy()
+            for number, member in enumerate(self.members)
+            for key, value in member.state_dict().items()
+        }
+        facts = {
+            "features": self.features,
+            "clinical": self.encoder.facts(),
+            "trained": self.trained.tolist(),
+            "members": len(self.members),
+        }
+        return {**arrays, "places": self.places_T3}, facts
+
+    def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+        self.places_T3 = arrays["places"]
+        # JSON sorts the keys; the order of the modalities is the network's.
+        self.features = {name: facts["features"][name] for name in self.modalities_ if name != CLINICAL}
+        self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
+        self.trained = np.array(facts["trained"], bool)
+        self.members = []
+        for number in range(facts["members"]):
+            start = f"member{number}."
+            member = self._build()
+            weights = {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
+            member.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
+            self.members.append(member)
+        self._rest()
+
+
+def _places(cohort: Cohort, tokens: str) -> NDArray:
+    return np.argwhere(np.ones(cohort.grid, bool)) if tokens == "grid" else np.asarray(cohort.places, np.int64)
