@@ -58,7 +58,8 @@ class NetworkModel(Model):
         self, cohort: Cohort, rows: NDArray, parts: NDArray, count: int, objective: Any, base: NDArray | None = None
     ) -> None:
         """Train `count` members; member m never sees the people of part m."""
-        weights_K = self._class_weights(self._targets(cohort, rows[parts != 0]), self.settings.class_weights)
+        seen = rows if count > 1 else rows[parts < 0]
+        weights_K = self._class_weights(self._targets(cohort, seen), self.settings.class_weights)
         read = self._reader(cohort, rows, targets=self._targets(cohort, rows), base=base)
         # The seed rules within; the caller's own stream of random numbers goes on as if nothing had happened.
         with torch.random.fork_rng(devices=[]):
@@ -66,7 +67,7 @@ class NetworkModel(Model):
             self.members = [self._build() for _ in range(count)]
             people = People(read, parts, torch.tensor(weights_K, dtype=torch.float32))
             learner = Learner(self.members, people, objective, self.settings, self.seed)
-            if (parts != 0).any():
+            if len(seen):
                 self.history = train_members(learner, folder=self.folder, progress=self.progress)
         self._rest()
 

@@ -104,7 +104,10 @@ class Encoder(nn.Module):
         blocks = [Layer(width, heads, widening=widening, dropout=dropout) for _ in range(layers)]
         self.layers, self.after = nn.Sequential(*blocks), nn.LayerNorm(width)
 
+    def tokens(self, tokens_BTF: Tensor) -> Tensor:
+        """Return the tokens after the last layer, normalised (B, T, D)."""
+        return self.after(self.layers(self.embedding(tokens_BTF) + self.code))
+
     def forward(self, tokens_BTF: Tensor) -> Tensor:
-        """Return the embedding (B, D)."""
-        x_BTD = self.embedding(tokens_BTF) + self.code
-        return self.after(self.layers(x_BTD)).mean(dim=1)
+        """Return the embedding (B, D), the mean of the tokens."""
+        return self.tokens(tokens_BTF).mean(dim=1)

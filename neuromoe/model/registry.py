@@ -15,6 +15,7 @@ _WHERE = {
     "kernel-moe": ("neuromoe.model.kernel_moe", "KernelMoE"),
     "late-fusion": ("neuromoe.model.late_fusion", "LateFusion"),
     "majority": ("neuromoe.model.baselines", "Majority"),
+    "neuromoe": ("neuromoe.model.neuromoe", "NeuroMoE"),
     "neuromoe-paper": ("neuromoe.model.neuromoe_paper", "NeuroMoEPaper"),
 }
 

@@ -6,7 +6,10 @@ import pytest
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model, load
 
-QUICK = {"neuromoe-paper": {"epochs": 3, "width": 12, "layers": 1}}
+QUICK = {
+    "neuromoe": {"epochs": 2, "width": 12, "layers": 1, "folds": 2},
+    "neuromoe-paper": {"epochs": 3, "width": 12, "layers": 1},
+}
 every_model = pytest.mark.parametrize("name", available())
 
 
@@ -87,7 +90,7 @@ def test_training_people_must_be_labeled_and_apart_from_validation(name, made_co
         _quick(name).predict_proba(cohort, [0])
 
 
-@pytest.mark.parametrize("name", ["kernel-moe", "late-fusion", "neuromoe-paper"])
+@pytest.mark.parametrize("name", ["kernel-moe", "late-fusion", "neuromoe", "neuromoe-paper"])
 def test_another_grid_is_refused(name, made_cohort):
     model = _quick(name).fit(made_cohort(), np.arange(24))
     with pytest.raises(InputError, match="the cohort"):

@@ -1,0 +1,109 @@
+"""Linear experts on all voxels of a modality, solved in closed form, which a network's experts start from.
+
+Axis letters: N people, n those who have the modality, F voxels or features, K class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.model._kernel_ridge import fit_kernel
+from neuromoe.model._kernels import size_of
+from neuromoe.model._linear import log_softmax
+from neuromoe.model._maps import Maps, Read, blocks, likeness_between
+
+# Its cost goes with the cube of the people; more of them hardly change a linear expert.
+_MOST = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class LinearExpert:
+    """Calibrated ridge regression onto the classes: softmax(slope * (x @ weights + bias) + offset).
+
+    Parameters
+    ----------
+    mean : array (F,), float32
+        Mean of the training people, taken off.
+    scale : array (1,), float32
+        What x is then divided by.
+    weights : array (F, K), float32
+    bias, offset : array (K,)
+    slope : array (1,)
+    """
+
+    mean: NDArray
+    scale: NDArray
+    weights: NDArray
+    bias: NDArray
+    slope: NDArray
+    offset: NDArray
+
+    def log_proba(self, read: Read, count: int) -> NDArray:
+        """Return log probabilities (count, K) of those whose features `read` gives."""
+        scores = [
+            ((read(rows).astype(np.float32) - self.mean) / self.scale) @ self.weights for rows in self._parts(count)
+        ]
+        return log_softmax(self.slope * (np.concatenate(scores).astype(float) + self.bias) + self.offset)
+
+    def _parts(self, count: int) -> list[NDArray]:
+        return blocks(count, len(self.mean)) or [np.arange(0)]
+
+    def arrays(self, name: str) -> dict[str, NDArray]:
+        """Return what `from_arrays` reads."""
+        return {f"{name}.{part}": getattr(self, part) for part in self.__dataclass_fields__}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray], name: str) -> Self:
+        """Rebuild the expert."""
+        return cls(*(arrays[f"{name}.{part}"] for part in cls.__dataclass_fields__))
+
+
+def fit_linear(
+    read: Read, targets: NDArray, parts: NDArray, classes: int, *, balance: NDArray, seed: int
+) -> tuple[LinearExpert, NDArray]:
+    """Fit, with penalty and calibration of least loss on people held out.
+
+    Parameters
+    ----------
+    read : function
+        From rows 0..n-1 to features (n, F).
+    targets, parts : array (n,), int
+        Column of the class; inner part.
+    classes : int
+        K.
+    balance : array (n,)
+        Weights of the loss.
+    seed : int
+        Of whom to fit on where there are more than 4000.
+
+    Returns
+    -------
+    expert : LinearExpert
+    held_out : array (n, K)
+        Log probabilities of each person from those of the other parts.
+    """
+    count = len(targets)
+    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:_MOST])
+    maps = Maps.fit(lambda rows: read(chosen[rows]), np.arange(len(chosen)))
+    inner_NN = likeness_between(maps.read, maps.owners, len(chosen), maps, len(chosen)).inner
+    size, even = size_of("linear", inner_NN), np.ones(len(chosen))
+    _, fit, log_proba = fit_kernel(
+        inner_NN / size, targets[chosen], parts[chosen], classes, balance=balance[chosen], trust=even
+    )
+    weights_FK = np.zeros((len(maps.mean), classes))
+    for rows in blocks(len(chosen), len(maps.mean)):
+        weights_FK += maps.scaled(maps.read, rows).T @ fit.dual[rows]
+    expert = LinearExpert(
+        maps.mean,
+        np.array([np.sqrt(maps.size)], np.float32),
+        (weights_FK / size).astype(np.float32),
+        fit.bias,
+        fit.slope,
+        fit.offset,
+    )
+    held_out = log_proba if len(chosen) == count else expert.log_proba(read, count)
+    held_out[chosen] = log_proba
+    return expert, held_out

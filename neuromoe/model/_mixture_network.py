@@ -1,0 +1,179 @@
+"""A member of `neuromoe`: transformer experts that add to linear ones, and a gate that follows the scans' quality.
+
+Axis letters: B batch, M modality (expert), T token, F voxels of a patch or encoded clinical features, D width, R rank,
+Q quality number, K class.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuromoe.model._training import Batch
+from neuromoe.model.cohort import CLINICAL
+from neuromoe.model.encoders import Encoder
+from neuromoe.model.experts import ClinicalNetwork
+from neuromoe.model.losses import masked_log_gate
+
+GATES = ("uniform", "quality", "linear", "mlp")
+
+
+class MapExpert(nn.Module):
+    """An encoder, read out twice: by the mean of its tokens, and place by place.
+
+    The first sees what is anywhere, the second what lies at fixed places: its weights (T, R, K) act on R numbers of
+    each token. Both end in zeros, so that an expert starts with nothing to add to the linear one.
+
+    Parameters
+    ----------
+    features : int
+        Voxels of a patch over all channels.
+    places_T3 : tensor (T, 3)
+        Where the patches lie.
+    classes : int
+        How many logits.
+    rank : int
+        Numbers per token that are read out by place.
+    size : mapping
+        Of the encoder: width, layers, heads, widening, dropout.
+    """
+
+    def __init__(self, features: int, places_T3: Tensor, classes: int, *, rank: int, size: Mapping[str, Any]) -> None:
+        super().__init__()
+        width, dropout = size["width"], size["dropout"]
+        self.encoder = Encoder(features, places_T3, **size)
+        self.anywhere = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), _silent(nn.Linear(width, classes))
+        )
+        self.narrow, self.dropout = nn.Linear(width, rank), nn.Dropout(dropout)
+        self.by_place = nn.Parameter(torch.zeros(len(places_T3), rank, classes))
+
+    def forward(self, tokens_BTF: Tensor) -> Tensor:
+        """Return what is to be added to the linear expert's logits (B, K)."""
+        x_BTD = self.encoder.tokens(tokens_BTF)
+        x_BTR = self.dropout(self.narrow(x_BTD)) / len(self.by_place) ** 0.5
+        return self.anywhere(x_BTD.mean(dim=1)) + torch.einsum("btr,trk->bk", x_BTR, self.by_place)
+
+
+class ClinicalExpert(nn.Module):
+    """The fully connected network of clinical and serum features, ending in zeros."""
+
+    def __init__(self, features: int, classes: int, *, width: int, dropout: float) -> None:
+        super().__init__()
+        self.network = ClinicalNetwork(max(features, 1), width=width, dropout=dropout)
+        self.last = _silent(nn.Linear(width, classes))
+
+    def forward(self, clinical_BF: Tensor) -> Tensor:
+        """Return what is to be added to the linear expert's logits (B, K)."""
+        return self.last(self.network(clinical_BF))
+
+
+class QualityGate(nn.Module):
+    """Logits of the experts' weights.
+
+    Parameters
+    ----------
+    kind : str
+        `uniform`: none. `quality`: a bias per expert and one slope, shared by all, on each scan's own quality numbers,
+        so that what is learned of one modality serves the others. `linear`, `mlp`: besides, a linear map or two layers
+        of the clinical features.
+    clinical, experts, quality : int
+        Encoded clinical features; experts; quality numbers.
+    width : int
+        Of the hidden layer.
+    dropout : float
+        Share of hidden units left out in training.
+    """
+
+    def __init__(self, kind: str, clinical: int, experts: int, quality: int, *, width: int, dropout: float) -> None:
+        super().__init__()
+        self.kind = kind
+        self.bias, self.slope = nn.Parameter(torch.zeros(experts)), nn.Parameter(torch.zeros(quality))
+        self.clinical: nn.Module | None = None
+        if kind == "linear" and clinical:
+            self.clinical = _silent(nn.Linear(clinical, experts))
+        if kind == "mlp" and clinical:
+            self.clinical = nn.Sequential(
+                nn.Linear(clinical, width), nn.ReLU(), nn.Dropout(dropout), _silent(nn.Linear(width, experts))
+            )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits (B, M)."""
+        if self.kind == "uniform":
+            return torch.zeros(batch.present.shape, device=batch.present.device)
+        return self.bias + batch.quality @ self.slope + self.by_clinical(batch)
+
+    def by_clinical(self, batch: Batch) -> Tensor:
+        """Return the part (B, M) that the clinical features decide."""
+        if self.clinical is None:
+            return torch.zeros(batch.present.shape, device=batch.present.device)
+        return self.clinical(batch.clinical)
+
+
+def _silent(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class MixtureNetwork(nn.Module):
+    """Experts and gate.
+
+    Parameters
+    ----------
+    features : mapping of str to int
+        Each imaging modality's voxels per patch over all channels.
+    places_T3 : tensor (T, 3)
+        Where the patches lie.
+    clinical : int or None
+        Encoded clinical features; None where the cohort has none, and so no clinical expert.
+    quality : int
+        Encoded quality numbers.
+    classes : int
+        How many.
+    settings : NeuroMoESettings
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, int],
+        places_T3: Tensor,
+        clinical: int | None,
+        quality: int,
+        classes: int,
+        settings: Any,
+    ) -> None:
+        super().__init__()
+        s = settings
+        size = {name: getattr(s, name) for name in ("width", "layers", "heads", "widening", "dropout")}
+        self.experts = nn.ModuleDict(
+            {name: MapExpert(count, places_T3, classes, rank=s.rank, size=size) for name, count in features.items()}
+        )
+        self.names = list(features)
+        if clinical is not None:
+            self.names.append(CLINICAL)
+            self.experts[CLINICAL] = ClinicalExpert(clinical, classes, width=s.width, dropout=s.dropout)
+        self.gate = QualityGate(s.gate, clinical or 0, len(self.names), quality, width=s.gate_width, dropout=s.dropout)
+        self.register_buffer("places", places_T3, persistent=False)
+        self.classes = classes
+
+    def fast(self) -> list[nn.Parameter]:
+        """Return what is trained at ten times the rate: few numbers that start at zero."""
+        return [self.gate.bias, self.gate.slope]
+
+    def log_gate(self, batch: Batch, present_BM: Tensor) -> Tensor:
+        """Return the logarithm of the experts' weights (B, M), minus infinity where absent."""
+        return masked_log_gate(self.gate(batch), present_BM)
+
+    def additions(self, batch: Batch) -> Tensor:
+        """Return what each expert adds to the linear one's logits (B, M, K), zero where the modality is absent."""
+        columns = []
+        for column, name in enumerate(self.names):
+            there = batch.present[:, column].nonzero()[:, 0]
+            found_BK = torch.zeros((len(batch.present), self.classes), device=batch.present.device)
+            if len(there):
+                read = batch.clinical[there] if name == CLINICAL else batch.tokens[name]
+                found_BK = found_BK.index_put((there,), self.experts[name](read).float())
+            columns.append(found_BK)
+        return torch.stack(columns, dim=1)

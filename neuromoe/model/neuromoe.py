@@ -1,0 +1,311 @@
+"""The mixture of transformer experts that starts from linear ones, cross-fitted.
+
+Axis letters: N people, B batch, M modality (expert), T token, F voxels of a patch or encoded clinical features, Q
+quality number, K class.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from neuromoe.core.errors import InputError
+from neuromoe.model import _pool
+from neuromoe.model._augment import augment
+from neuromoe.model._inner import inner_parts
+from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
+from neuromoe.model._linear_experts import LinearExpert, fit_linear
+from neuromoe.model._mixture_network import GATES, MixtureNetwork
+from neuromoe.model._network_model import NetworkModel
+from neuromoe.model._quality import QualityEncoder
+from neuromoe.model._training import Batch, TrainerSettings
+from neuromoe.model.cohort import CLINICAL, Cohort
+from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
+
+# How far the networks' additions to the linear experts may be believed.
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class NeuroMoESettings(TrainerSettings):
+    """Settings of `neuromoe`; beside them those of `TrainerSettings`.
+
+    Parameters
+    ----------
+    width, layers, heads, widening : int
+        Size of the encoders: width of a token, transformer layers, attention heads, feed-forward width over `width`.
+    rank : int
+        Numbers per token that are read out place by place.
+    dropout : float
+        In encoders, experts and gate.
+    linear : bool
+        Let each expert start from ridge regression on its voxels, solved in closed form.
+    folds : int
+        Members, each trained without one part of the people; 1 trains a single one and sets `validation_share` aside.
+    validation_share : float
+        Of the training people, set aside where `folds` is 1.
+    gate : str
+        `uniform`; `quality`: a slope on the scans' quality numbers; `linear`, `mlp`: besides, of the clinical features.
+    gate_width : int
+        Of the hidden layer of `mlp`.
+    auxiliary : float
+        Weight of the experts' own losses beside the mixture's.
+    balance : float
+        Weight of R_balance.
+    balance_correction : bool
+        Take the batch's own variance off R_balance.
+    modality_dropout : float
+        Chance that the gate of a training step leaves a modality out; never all of a person's.
+    noise, intensity : float
+        Augmentation: deviation of noise added to a voxel, and of a scan's factor and offset; 1 is a voxel's deviation.
+    shift, elastic : float
+        Augmentation: deviation of a shift along each axis, and of a smooth deformation, in voxels of the tensor grid.
+    flip : bool
+        Augmentation: mirror left and right every other time.
+    bias_prior, slope_prior : float
+        Precision of the normal priors of the final gate.
+    """
+
+    epochs: int = 20
+    batch_size: int = 16
+    patience: int = 6
+    learning_rate: float = 1e-3
+    weight_decay: float = 3e-2
+    width: int = 32
+    layers: int = 2
+    heads: int = 2
+    widening: int = 2
+    rank: int = 4
+    dropout: float = 0.3
+    linear: bool = True
+    folds: int = 5
+    validation_share: float = 0.2
+    gate: str = "quality"
+    gate_width: int = 16
+    auxiliary: float = 0.5
+    balance: float = 0.0
+    balance_correction: bool = True
+    modality_dropout: float = 0.1
+    noise: float = 0.0
+    intensity: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    flip: bool = False
+    bias_prior: float = 1.0
+    slope_prior: float = 1.0
+
+    def __post_init__(self) -> None:
+        right = self.width % self.heads == 0 and self.width >= 6 and self.gate in GATES
+        if not right or min(self.epochs, self.batch_size, self.folds, self.rank) < 1:
+            raise InputError(
+                expected=f"a width from 6 that the heads divide, a gate of {', '.join(GATES)}, counts from 1",
+                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
+                where="the settings of neuromoe",
+                fix="correct them",
+            )
+
+
+class NeuroMoE(NetworkModel):
+    """A transformer expert per modality that adds to a linear one, weighed by the quality of each scan.
+
+    Members are trained without one part of the people each. What they say of the people they did not see decides how
+    far the transformers are believed, the final gate and its temperature; their mean predicts. Validation people, where
+    given, are training people here: the parts do their work.
+    """
+
+    name = "neuromoe"
+    Settings = NeuroMoESettings
+
+    quality: QualityEncoder
+    linear: dict[str, LinearExpert]
+    share_M: NDArray
+    mixture: _pool.Gate
+
+    def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
+        s, rows = self.settings, train if val is None else np.concatenate([train, val])
+        self._learn_inputs(cohort, rows)
+        rows = rows[self._usable(cohort, rows).any(axis=1)]
+        targets = self._targets(cohort, rows)
+        self.quality = self._learn_quality(cohort, rows)
+        parts = self._parts(cohort, rows, targets)
+        balance = balanced_weights(targets, s.class_weights)
+        base_NMK = self._fit_linear(cohort, rows, targets, balance)
+        self._train(cohort, rows, parts, s.folds, self._objective, base_NMK)
+        held_out = parts >= 0
+        self._fit_mixture(cohort, rows[held_out], parts[held_out], base_NMK[held_out], balance[held_out])
+
+    def _parts(self, cohort: Cohort, rows: NDArray, targets: NDArray) -> NDArray:
+        if self.settings.folds > 1:
+            return inner_parts(cohort.groups[rows], targets, self.settings.folds, self.seed)
+        _, aside = self._with_inner(cohort, rows, None, self.settings.validation_share)
+        return np.where(np.isin(rows, aside), 0, -1)
+
+    def _learn_quality(self, cohort: Cohort, rows: NDArray) -> QualityEncoder:
+        there = {name: rows[cohort.rows[name][rows] >= 0] for name in cohort.tokens}
+        numbers = {name: cohort.quality[name][mine] for name, mine in there.items()}
+        names = {name: list(cohort.quality_names.get(name, [])) for name in there}
+        return QualityEncoder.fit(numbers, names, odd=False)
+
+    def _fit_linear(self, cohort: Cohort, rows: NDArray, targets: NDArray, balance: NDArray) -> NDArray:
+        """Fit the linear experts; return what each says of the people that it did not see (N, M, K)."""
+        parts = inner_parts(cohort.groups[rows], targets, max(self.settings.folds, 5), self.seed)
+        said_NMK = np.zeros((len(rows), len(self.modalities_), len(self.classes_)))
+        self.linear = {}
+        for column, name in enumerate(self.modalities_):
+            mine = np.flatnonzero(self._usable(cohort, rows)[:, column])
+            if len(np.unique(targets[mine])) < len(self.classes_):
+                self.trained[column] = False
+            elif len(mine):
+                read = self._features(cohort, name, rows[mine])
+                self.linear[name], held_out = fit_linear(
+                    read, targets[mine], parts[mine], len(self.classes_), balance=balance[mine], seed=self.seed
+                )
+                said_NMK[mine, column] = held_out if self.settings.linear else 0.0
+        return said_NMK
+
+    def _features(self, cohort: Cohort, name: str, rows: NDArray) -> Callable[[NDArray], NDArray]:
+        if name != CLINICAL:
+            return lambda chosen: cohort.patches(name, rows[chosen]).reshape(len(chosen), -1)
+        encoded = self._encode_clinical(cohort, rows)
+        return lambda chosen: encoded[chosen]
+
+    def _say_linear(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        """Return the linear experts' log probabilities (n, M, K), zeros where absent."""
+        usable_NM = self._usable(cohort, positions)
+        said_NMK = np.zeros((*usable_NM.shape, len(self.classes_)))
+        for column, name in enumerate(self.modalities_):
+            mine = np.flatnonzero(usable_NM[:, column])
+            if len(mine) and self.settings.linear:
+                read = self._features(cohort, name, positions[mine])
+                said_NMK[mine, column] = self.linear[name].log_proba(read, len(mine))
+        return said_NMK
+
+    def _build(self) -> MixtureNetwork:
+        clinical = len(self.encoder.features) if CLINICAL in self.modalities_ else None
+        places = torch.from_numpy(self.places_T3)
+        quality = len(self.quality.keys)
+        return MixtureNetwork(self.features, places, clinical, quality, len(self.classes_), self.settings)
+
+    def _tokens(self, cohort: Cohort, name: str, positions: NDArray) -> Tensor:
+        """Read patches less the training people's mean, in deviations of a voxel."""
+        tokens_BTF = super()._tokens(cohort, name, positions)
+        expert = self.linear[name]
+        mean_TF = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:])
+        return (tokens_BTF - mean_TF) * (mean_TF.numel() ** 0.5 / float(expert.scale[0]))
+
+    def _quality_of(self, cohort: Cohort, positions: NDArray, present_NM: NDArray) -> NDArray:
+        encoded = np.zeros((*present_NM.shape, len(self.quality.keys)))
+        for column, name in enumerate(self.modalities_):
+            mine = np.flatnonzero(present_NM[:, column])
+            if name != CLINICAL and len(mine):
+                encoded[mine, column] = self.quality.encode(name, cohort.quality[name][positions[mine]])
+        return encoded
+
+    def _objective(
+        self, member: nn.Module, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        s = self.settings
+        present_BM = batch.present
+        if member.training:
+            present_BM = _leave_out(present_BM, s.modality_dropout)
+            batch = augment(batch, member, s)
+        logits_BMK = batch.base + member.additions(batch)
+        log_gate_BM = member.log_gate(batch, present_BM)
+        loss_B = weighted_cross_entropy(mix(log_gate_BM, logits_BMK), batch.target, class_weights_K)
+        if member.training and s.auxiliary:
+            log_experts_BKM = logits_BMK.log_softmax(dim=2).transpose(1, 2)
+            own_BM = -log_experts_BKM[torch.arange(len(batch.target)), batch.target]
+            own_B = (own_BM * batch.present).sum(dim=1) / batch.present.sum(dim=1)
+            loss_B = loss_B + s.auxiliary * class_weights_K[batch.target] * own_B
+        if not s.balance:
+            return loss_B, loss_B.new_zeros(())
+        penalty = balance_penalty(log_gate_BM.exp(), present_BM, corrected=s.balance_correction, total=total)
+        return loss_B, s.balance * penalty
+
+    def _fit_mixture(self, cohort: Cohort, rows: NDArray, parts: NDArray, base_NMK: NDArray, balance: NDArray) -> None:
+        """Decide on people held out how far the networks are believed, and fit the gate."""
+        targets, present_NM = self._targets(cohort, rows), self._usable(cohort, rows)
+        added_NMK, clinical_NM1 = np.zeros(base_NMK.shape), np.zeros((*present_NM.shape, 1))
+        for part in np.unique(parts):
+            mine = np.flatnonzero(parts == part)
+            added_NMK[mine], clinical_NM1[mine] = self._say(cohort, rows[mine], [self.members[part]])
+        self.share_M = np.ones(len(self.modalities_))
+        for column in range(len(self.modalities_)):
+            mine = np.flatnonzero(present_NM[:, column])
+            if len(mine) and self.settings.linear:
+                losses = [
+                    weighted_nll(
+                        log_softmax(base_NMK[mine, column] + share * added_NMK[mine, column]),
+                        targets[mine],
+                        balance[mine],
+                    )
+                    for share in _SHARES
+                ]
+                self.share_M[column] = _SHARES[int(np.argmin(losses))]
+        log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
+        quality = self._gate_inputs(cohort, rows, clinical_NM1)
+        stiff = 1e9 if self.settings.gate == "uniform" else 1.0
+        _, self.mixture = _pool.fit_gate(
+            log_experts,
+            targets,
+            quality,
+            present_NM,
+            weights=balance,
+            pool="mixture",
+            bias_prior=stiff * self.settings.bias_prior,
+            slope_prior=stiff * self.settings.slope_prior,
+        )
+
+    def _gate_inputs(self, cohort: Cohort, positions: NDArray, clinical_NM1: NDArray) -> NDArray:
+        """Return quality numbers and, last, what the members' gates say by the clinical features (n, M, Q + 1)."""
+        return np.concatenate(
+            [self._quality_of(cohort, positions, self._usable(cohort, positions)), clinical_NM1], axis=2
+        )
+
+    def _say(self, cohort: Cohort, positions: NDArray, members: list[nn.Module]) -> tuple[NDArray, NDArray]:
+        """Return the members' mean additions (n, M, K), and gate logits by the clinical features (n, M, 1)."""
+        read = self._reader(cohort, positions)
+
+        def say(batch: Batch) -> Tensor:
+            added = torch.stack([member.additions(batch) for member in members]).mean(dim=0)
+            logits = torch.stack([member.gate.by_clinical(batch) for member in members]).mean(dim=0)
+            return torch.cat([added, logits[:, :, None]], dim=2)
+
+        said = self._ask(read, len(positions), say)
+        return said[:, :, :-1], said[:, :, -1:]
+
+    def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        self._check_grid(cohort)
+        added_NMK, clinical_NM1 = self._say(cohort, positions, self.members)
+        log_experts = log_softmax(self._say_linear(cohort, positions) + self.share_M[:, None] * added_NMK)
+        quality = self._gate_inputs(cohort, positions, clinical_NM1)
+        return self.mixture.log_proba(log_experts, quality, self._usable(cohort, positions))
+
+    def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
+        _, clinical_NM1 = self._say(cohort, positions, self.members)
+        return np.exp(self.mixture.log_weights(self._gate_inputs(cohort, positions, clinical_NM1), usable_NM))
+
+    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        arrays, facts = super()._state()
+        for name, expert in self.linear.items():
+            arrays |= expert.arrays(f"linear.{name}")
+        arrays |= {"share": self.share_M, **self.mixture.arrays()}
+        return arrays, {**facts, "quality": self.quality.facts(), "linear": list(self.linear)}
+
+    def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+        self.quality = QualityEncoder.from_facts(facts["quality"])
+        self.linear = {name: LinearExpert.from_arrays(arrays, f"linear.{name}") for name in facts["linear"]}
+        self.share_M, self.mixture = arrays["share"], _pool.Gate.from_arrays(arrays, "mixture")
+        super()._set_state(arrays, facts)
+
+
+def _leave_out(present_BM: Tensor, rate: float) -> Tensor:
+    """Leave modalities out at random, never all of a person's."""
+    if not rate:
+        return present_BM
+    kept_BM = present_BM & (torch.rand(present_BM.shape, device=present_BM.device) >= rate)
+    return torch.where(kept_BM.any(dim=1, keepdim=True), kept_BM, present_BM)
