@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from neuromoe.model import build_model
 from neuromoe.model._clinical import ClinicalEncoder
 
-OURS = ("majority", "clinical-logistic", "late-fusion", "kernel-moe")
+OURS = (
+    "majority",
+    "clinical-logistic",
+    "late-fusion",
+    "kernel-moe",
+    "early-fusion",
+    "neuromoe-paper",
+    "neuromoe",
+    "neuromoe-auto",
+)
 PEERS = (*(f"svm-{name}" for name in MODALITIES), "early-svm-linear", "early-svm-rbf", "random-forest")
 
 

@@ -146,7 +146,7 @@ def fit_experts(
     ----------
     training : Training
     alone : sequence of str
-        Kinds of kernel that a modality's expert chooses from.
+        Kinds of kernel that a modality's expert chooses from; none for no such experts.
     joint : bool
         Whether to have the joint expert.
     again : bool
@@ -160,8 +160,8 @@ def fit_experts(
     there : array (N, E), bool
     """
     names = list(training.likeness)
-    fitted = [training.fit(name, [name], alone, [False]) for name in names]
-    if joint and len(names) > 1:
+    fitted = [training.fit(name, [name], alone, [False]) for name in names if alone]
+    if joint and (len(names) > 1 or not alone):
         fitted.append(training.fit("joint", names, KINDS, [False, True] if again else [False]))
     experts, held_out, there = zip(*fitted, strict=True)
     return list(experts), np.stack(held_out, axis=1), np.stack(there, axis=1)

@@ -126,6 +126,14 @@ def fit_gate(
     return weighted_nll(gate.log_proba(log_experts_NEK, quality_NEQ, there_NE), targets, weights), gate
 
 
+def temper(log_proba_NK: NDArray, targets: NDArray, weights: NDArray) -> float:
+    """Fit the factor of log probabilities (N, K) of people held out that predicts their classes best; near 1 if few."""
+    alone, nothing = np.ones((len(targets), 1), bool), np.zeros((len(targets), 1, 0))
+    choices = {"weights": weights, "pool": "mixture", "bias_prior": 1.0, "slope_prior": 1.0}
+    _, gate = fit_gate(log_proba_NK[:, None], targets, nothing, alone, **choices)
+    return float(gate.temperature[0])
+
+
 def _slant(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray, pooled_NK: NDArray, gap_NK: NDArray) -> NDArray:
     """Return how the loss changes with each expert's gate logit."""
     gate_NE = np.exp(log_gate_NE)

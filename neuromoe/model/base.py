@@ -43,6 +43,8 @@ class Model(ABC):
         The classes of the training people, sorted.
     modalities_ : tuple of str
         The cohort's, `clinical` last.
+    held_out_ : tuple of array (n,), array (n, K), or None
+        Positions, and log probabilities by parts of the model that did not see them, where it is cross-fitted
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Model(ABC):
     classes_: NDArray
     modalities_: tuple[str, ...]
     prior_: NDArray
+    held_out_: tuple[NDArray, NDArray] | None = None
 
     def __init__(self, *, seed: int = 0, **settings: Any) -> None:
         self.seed = int(seed)

@@ -38,6 +38,8 @@ class KernelMoESettings:
         Inner parts for choosing kernels and penalties, for calibrating, and for the gate.
     rbf : bool
         Let a modality's expert be nonlinear where that is better on held-out people.
+    alone : bool
+        Have an expert for each modality.
     joint : bool
         Have an expert that reads all modalities at once.
     quality : bool
@@ -55,6 +57,7 @@ class KernelMoESettings:
     class_weights: bool = True
     folds: int = 10
     rbf: bool = True
+    alone: bool = True
     joint: bool = True
     quality: bool = True
     oddness: bool = True
@@ -64,10 +67,10 @@ class KernelMoESettings:
     slope_prior: float = 1.0
 
     def __post_init__(self) -> None:
-        named = self.pool in ("best", *POOLS) and self.passes in (1, 2)
+        named = self.pool in ("best", *POOLS) and self.passes in (1, 2) and (self.alone or self.joint)
         if not named or self.folds < 2 or min(self.bias_prior, self.slope_prior) <= 0:
             raise InputError(
-                expected="pool best, mixture or product, passes 1 or 2, folds from 2, priors above 0",
+                expected="pool best, mixture or product, passes 1 or 2, folds from 2, priors above 0, alone or joint",
                 found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
                 where="the settings of kernel-moe",
                 fix="correct them",
@@ -142,7 +145,7 @@ class KernelMoE(Model):
         likeness, there, encoded = self._likeness(cohort, rows), self._there(cohort, rows), self._encode(cohort, rows)
         parts = inner_parts(cohort.groups[rows], targets, s.folds, self.seed)
         balance = balanced_weights(targets, s.class_weights)
-        kinds = ("linear", "rbf") if s.rbf else ("linear",)
+        kinds = () if not s.alone else ("linear", "rbf") if s.rbf else ("linear",)
         for number in range(s.passes):
             if number:
                 self.trust_slope = self.mixture.slope
@@ -151,7 +154,9 @@ class KernelMoE(Model):
                 self.trust = self._trust(encoded)
             training = Training(likeness, there, self.trust, targets, parts, balance, len(self.classes_))
             self.experts, held_out, there_NE = fit_experts(training, alone=kinds, joint=s.joint, again=number > 0)
-            self.mixture = self._fit_gate(held_out, targets, self._quality(encoded, there), there_NE, balance)
+            quality_NEQ = self._quality(encoded, there)
+            self.mixture = self._fit_gate(held_out, targets, quality_NEQ, there_NE, balance)
+        self.held_out_ = rows, self.mixture.log_proba(held_out, quality_NEQ, there_NE)
 
     def _fit_gate(
         self, held_out: NDArray, targets: NDArray, quality_NEQ: NDArray, there_NE: NDArray, balance: NDArray
@@ -277,6 +282,20 @@ class KernelMoE(Model):
         self.experts = [Expert.from_state(fits, fact) for fact in facts["experts"]]
         if self.experts:
             self.mixture = Gate.from_arrays(arrays, facts["pool"])
+
+
+@dataclass(frozen=True)
+class EarlyFusionSettings(KernelMoESettings):
+    """Settings of `early-fusion`: those of `kernel-moe`, without experts of single modalities."""
+
+    alone: bool = False
+
+
+class EarlyFusion(KernelMoE):
+    """One calibrated kernel machine on all modalities at once: the joint expert of `kernel-moe` by itself."""
+
+    name = "early-fusion"
+    Settings = EarlyFusionSettings
 
 
 def _kept_maps(arrays: Mapping[str, NDArray], name: str, size: float) -> Maps:

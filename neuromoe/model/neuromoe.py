@@ -259,6 +259,8 @@ class NeuroMoE(NetworkModel):
             bias_prior=stiff * self.settings.bias_prior,
             slope_prior=stiff * self.settings.slope_prior,
         )
+        if self.settings.folds > 1:
+            self.held_out_ = rows, self.mixture.log_proba(log_experts, quality, present_NM)
 
     def _gate_inputs(self, cohort: Cohort, positions: NDArray, clinical_NM1: NDArray) -> NDArray:
         """Return quality numbers and, last, what the members' gates say by the clinical features (n, M, Q + 1)."""

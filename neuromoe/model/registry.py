@@ -12,10 +12,12 @@ from neuromoe.model.saving import read_facts
 # Imported when asked for, so that a baseline does not load torch.
 _WHERE = {
     "clinical-logistic": ("neuromoe.model.baselines", "ClinicalLogistic"),
+    "early-fusion": ("neuromoe.model.kernel_moe", "EarlyFusion"),
     "kernel-moe": ("neuromoe.model.kernel_moe", "KernelMoE"),
     "late-fusion": ("neuromoe.model.late_fusion", "LateFusion"),
     "majority": ("neuromoe.model.baselines", "Majority"),
     "neuromoe": ("neuromoe.model.neuromoe", "NeuroMoE"),
+    "neuromoe-auto": ("neuromoe.model.auto", "NeuroMoEAuto"),
     "neuromoe-paper": ("neuromoe.model.neuromoe_paper", "NeuroMoEPaper"),
 }
 

@@ -1,0 +1,221 @@
+"""The headline: several models, weighed by what each says of people that it did not see.
+
+Axis letters: N people, C candidate, M modality, K class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.core.errors import InputError
+from neuromoe.model._inner import inner_parts
+from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
+from neuromoe.model._pool import temper
+from neuromoe.model.base import Model
+from neuromoe.model.cohort import Cohort
+
+# Picks of the ensemble: a weight is a multiple of one in so many.
+_PICKS = 20
+
+
+@dataclass(frozen=True)
+class AutoSettings:
+    """Settings of `neuromoe-auto`.
+
+    Parameters
+    ----------
+    candidates : str
+        Names of the models to choose from, with commas.
+    folds : int
+        Inner parts for those candidates that are not cross-fitted by themselves.
+    class_weights : bool
+        Judge candidates with people weighed against the frequency of their class.
+    """
+
+    candidates: str = "kernel-moe, early-fusion, late-fusion, clinical-logistic, neuromoe"
+    folds: int = 5
+    class_weights: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        """Name the candidates."""
+        return [name for name in (part.strip() for part in self.candidates.split(",")) if name]
+
+    def __post_init__(self) -> None:
+        if not self.names or "neuromoe-auto" in self.names or self.folds < 2:
+            raise InputError(
+                expected="names of other models with commas, folds from 2",
+                found=f"{self.candidates!r}, {self.folds}",
+                where="the settings of neuromoe-auto",
+                fix="correct them",
+            )
+
+
+class NeuroMoEAuto(Model):
+    """Chooses between models and stacks them by predictions of people held out, of the training people alone.
+
+    Starting with the best candidate, whichever improves the mean of those picked so far is picked again and again
+    [1]_; a temperature follows. What was chosen, and the figures that it was chosen by, are in `choice_`.
+
+    Attributes
+    ----------
+    choice_ : list of dict
+        `candidate`, `held_out_nll` and `held_out_balanced_accuracy` alone, and `weight`; the stack itself last.
+
+    References
+    ----------
+    .. [1] Caruana R et al. 2004, doi:10.1145/1015330.1015432.
+    """
+
+    name = "neuromoe-auto"
+    Settings = AutoSettings
+
+    folder: Path | None = None
+    progress: bool = False
+
+    candidates: dict[str, Model]
+    weights_C: NDArray
+    choice_: list[dict[str, Any]]
+
+    def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
+        rows = train if val is None else np.concatenate([train, val])
+        targets = self._targets(cohort, rows)
+        parts = inner_parts(cohort.groups[rows], targets, self.settings.folds, self.seed)
+        balance = balanced_weights(targets, self.settings.class_weights)
+        fitted = {name: self._fit_candidate(name, cohort, rows) for name in self.settings.names}
+        said = [self._held_out(name, model, cohort, rows, parts) for name, model in fitted.items()]
+        said_CNK = np.log(np.maximum(np.stack(said), 1e-12))
+        self.weights_C = pick(said_CNK, targets, balance)
+        stacked_NK = _stack(said_CNK, self.weights_C)
+        self.temperature = temper(stacked_NK, targets, balance)
+        self.choice_ = self._report(list(fitted), said_CNK, self.temperature * stacked_NK, targets, balance)
+        chosen = [name for name, weight in zip(fitted, self.weights_C, strict=True) if weight]
+        self.candidates = {name: fitted[name] for name in chosen}
+        self.weights_C = self.weights_C[self.weights_C > 0]
+
+    def _fit_candidate(self, name: str, cohort: Cohort, rows: NDArray) -> Model:
+        from neuromoe.model.registry import build_model
+
+        model = build_model(name, seed=self.seed)
+        if hasattr(model, "progress"):
+            model.progress = self.progress
+            model.folder = None if self.folder is None else self.folder / name
+        return model.fit(cohort, rows)
+
+    def forget_checkpoints(self) -> None:
+        """Remove the checkpoints of the candidates' finished fits."""
+        for model in self.candidates.values():
+            if hasattr(model, "forget_checkpoints"):
+                model.forget_checkpoints()
+
+    def _held_out(self, name: str, model: Model, cohort: Cohort, rows: NDArray, parts: NDArray) -> NDArray:
+        """Return what a candidate says of people that it did not see (N, K)."""
+        if model.held_out_ is not None:
+            said_NK = np.tile(self.prior_, (len(rows), 1))
+            place = {row: number for number, row in enumerate(rows.tolist())}
+            known, log_proba = model.held_out_
+            said_NK[[place[row] for row in known.tolist()]] = np.exp(log_proba)
+            return said_NK
+        said_NK = np.zeros((len(rows), len(self.classes_)))
+        for part in np.unique(parts):
+            inside, outside = parts != part, parts == part
+            if len(set(cohort.labels[rows[inside]])) < len(self.classes_):
+                said_NK[outside] = self.prior_
+                continue
+            fold = type(model)(seed=self.seed, **asdict(model.settings)).fit(cohort, rows[inside])
+            said_NK[outside] = fold.predict_proba(cohort, rows[outside])
+        return said_NK
+
+    def _report(
+        self, names: Sequence[str], said_CNK: NDArray, stacked_NK: NDArray, targets: NDArray, balance: NDArray
+    ) -> list[dict[str, Any]]:
+        rows = [*zip(names, said_CNK, self.weights_C, strict=True), (self.name, log_softmax(stacked_NK), 1.0)]
+        return [
+            {
+                "candidate": name,
+                "held_out_nll": round(weighted_nll(log_proba, targets, balance), 4),
+                "held_out_balanced_accuracy": round(_balanced_accuracy(log_proba, targets), 4),
+                "weight": round(float(weight), 4),
+            }
+            for name, log_proba, weight in rows
+        ]
+
+    def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        said = [np.log(model.predict_proba(cohort, positions)) for model in self.candidates.values()]
+        return log_softmax(self.temperature * _stack(np.stack(said), self.weights_C))
+
+    def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        return np.any([model._usable(cohort, positions) for model in self.candidates.values()], axis=0)
+
+    def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
+        weights_NM = np.zeros(usable_NM.shape)
+        for weight, model in zip(self.weights_C, self.candidates.values(), strict=True):
+            weights_NM += weight * model.gate(cohort, positions)
+        total_N1 = weights_NM.sum(axis=1, keepdims=True)
+        even_NM = usable_NM / usable_NM.sum(axis=1, keepdims=True)
+        return np.where(total_N1 > 0, weights_NM / np.maximum(total_N1, np.finfo(float).tiny), even_NM)
+
+    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        arrays: dict[str, NDArray] = {"weights": self.weights_C, "temperature": np.array([self.temperature])}
+        facts: dict[str, Any] = {"choice": self.choice_, "candidates": []}
+        for name, model in self.candidates.items():
+            own, fitted = model._state()
+            arrays |= {f"{name}.{key}": value for key, value in own.items()}
+            facts["candidates"].append({"model": name, "settings": asdict(model.settings), "fitted": fitted})
+        return arrays, facts
+
+    def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+        from neuromoe.model.registry import build_model
+
+        self.choice_, self.weights_C = facts["choice"], arrays["weights"]
+        self.temperature, self.candidates = float(arrays["temperature"][0]), {}
+        for fact in facts["candidates"]:
+            name = fact["model"]
+            model = build_model(name, seed=self.seed, **fact["settings"])
+            model.classes_, model.modalities_, model.prior_ = self.classes_, self.modalities_, self.prior_
+            own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
+            model._set_state(own, fact["fitted"])
+            self.candidates[name] = model
+
+
+def pick(said_CNK: NDArray, targets: NDArray, balance: NDArray) -> NDArray:
+    """Pick candidates one by one, each as often as it helps.
+
+    Parameters
+    ----------
+    said_CNK : array (C, N, K)
+        Log probabilities of people held out.
+    targets : array (N,), int
+    balance : array (N,)
+        Weights of the people.
+
+    Returns
+    -------
+    array (C,)
+        Weights that sum to 1.
+    """
+    proba_CNK = np.exp(said_CNK)
+    counts_C, total_NK = np.zeros(len(said_CNK)), np.zeros(said_CNK.shape[1:])
+    best = np.inf
+    for number in range(1, _PICKS + 1):
+        losses = [weighted_nll(np.log((total_NK + one) / number), targets, balance) for one in proba_CNK]
+        chosen = int(np.argmin(losses))
+        if losses[chosen] >= best and counts_C.any():
+            break
+        best = losses[chosen]
+        counts_C[chosen] += 1
+        total_NK += proba_CNK[chosen]
+    return counts_C / counts_C.sum()
+
+
+def _stack(said_CNK: NDArray, weights_C: NDArray) -> NDArray:
+    return np.log(np.maximum(np.tensordot(weights_C, np.exp(said_CNK), 1), 1e-12))
+
+
+def _balanced_accuracy(log_proba_NK: NDArray, targets: NDArray) -> float:
+    right = log_proba_NK.argmax(axis=1) == targets
+    return float(np.mean([right[targets == one].mean() for one in np.unique(targets)]))
