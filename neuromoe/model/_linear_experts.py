@@ -43,10 +43,16 @@ class LinearExpert:
 
     def log_proba(self, read: Read, count: int) -> NDArray:
         """Return log probabilities (count, K) of those whose features `read` gives."""
-        scores = [
-            ((read(rows).astype(np.float32) - self.mean) / self.scale) @ self.weights for rows in self._parts(count)
-        ]
+        scores = [self._scaled(read, rows) @ self.weights for rows in self._parts(count)]
         return log_softmax(self.slope * (np.concatenate(scores).astype(float) + self.bias) + self.offset)
+
+    def oddness(self, read: Read, count: int) -> NDArray:
+        """Return the logarithm of the squared distance to the training people's mean (count,)."""
+        squares = [(self._scaled(read, rows) ** 2).sum(axis=1, dtype=float) for rows in self._parts(count)]
+        return np.log(np.maximum(np.concatenate(squares), np.finfo(float).tiny))
+
+    def _scaled(self, read: Read, rows: NDArray) -> NDArray:
+        return (read(rows).astype(np.float32) - self.mean) / self.scale
 
     def _parts(self, count: int) -> list[NDArray]:
         return blocks(count, len(self.mean)) or [np.arange(0)]
@@ -62,7 +68,7 @@ class LinearExpert:
 
 
 def fit_linear(
-    read: Read, targets: NDArray, parts: NDArray, classes: int, *, balance: NDArray, seed: int
+    read: Read, targets: NDArray, parts: NDArray, classes: int, *, balance: NDArray, trust: NDArray, seed: int
 ) -> tuple[LinearExpert, NDArray]:
     """Fit, with penalty and calibration of least loss on people held out.
 
@@ -76,6 +82,8 @@ def fit_linear(
         K.
     balance : array (n,)
         Weights of the loss.
+    trust : array (n,)
+        How far each person counts in the regression; above 0.
     seed : int
         Of whom to fit on where there are more than 4000.
 
@@ -89,9 +97,9 @@ def fit_linear(
     chosen = np.sort(np.random.default_rng(seed).permutation(count)[:_MOST])
     maps = Maps.fit(lambda rows: read(chosen[rows]), np.arange(len(chosen)))
     inner_NN = likeness_between(maps.read, maps.owners, len(chosen), maps, len(chosen)).inner
-    size, even = size_of("linear", inner_NN), np.ones(len(chosen))
+    size = size_of("linear", inner_NN)
     _, fit, log_proba = fit_kernel(
-        inner_NN / size, targets[chosen], parts[chosen], classes, balance=balance[chosen], trust=even
+        inner_NN / size, targets[chosen], parts[chosen], classes, balance=balance[chosen], trust=trust[chosen]
     )
     weights_FK = np.zeros((len(maps.mean), classes))
     for rows in blocks(len(chosen), len(maps.mean)):

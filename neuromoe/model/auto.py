@@ -59,7 +59,7 @@ class NeuroMoEAuto(Model):
     """Chooses between models and stacks them by predictions of people held out, of the training people alone.
 
     Starting with the best candidate, whichever improves the mean of those picked so far is picked again and again
-    [1]_; a temperature follows. What was chosen, and the figures that it was chosen by, are in `choice_`.
+    [1]_; where several are, a temperature follows. What was chosen, and by which figures, is in `choice_`.
 
     Attributes
     ----------
@@ -91,7 +91,8 @@ class NeuroMoEAuto(Model):
         said_CNK = np.log(np.maximum(np.stack(said), 1e-12))
         self.weights_C = pick(said_CNK, targets, balance)
         stacked_NK = _stack(said_CNK, self.weights_C)
-        self.temperature = temper(stacked_NK, targets, balance)
+        # Each candidate is calibrated; the mean of several is less sure than it should be.
+        self.temperature = temper(stacked_NK, targets, balance) if (self.weights_C > 0).sum() > 1 else 1.0
         self.choice_ = self._report(list(fitted), said_CNK, self.temperature * stacked_NK, targets, balance)
         chosen = [name for name, weight in zip(fitted, self.weights_C, strict=True) if weight]
         self.candidates = {name: fitted[name] for name in chosen}

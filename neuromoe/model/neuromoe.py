@@ -26,6 +26,8 @@ from neuromoe.model._training import Batch, TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
 
+# How far a scan counts: never not at all, so that every equation keeps its solution.
+TRUSTED = (0.02, 50.0)
 # How far the networks' additions to the linear experts may be believed.
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -130,10 +132,14 @@ class NeuroMoE(NetworkModel):
         self._learn_inputs(cohort, rows)
         rows = rows[self._usable(cohort, rows).any(axis=1)]
         targets = self._targets(cohort, rows)
-        self.quality = self._learn_quality(cohort, rows)
         parts = self._parts(cohort, rows, targets)
         balance = balanced_weights(targets, s.class_weights)
-        base_NMK = self._fit_linear(cohort, rows, targets, balance)
+        trust_NM = np.ones((len(rows), len(self.modalities_)))
+        base_NMK = self._fit_linear(cohort, rows, targets, balance, trust_NM)
+        self.quality = self._learn_quality(cohort, rows)
+        if s.gate != "uniform":
+            trust_NM = self._trust(cohort, rows, targets, balance, base_NMK)
+            base_NMK = self._fit_linear(cohort, rows, targets, balance, trust_NM)
         self._train(cohort, rows, parts, s.folds, self._objective, base_NMK)
         held_out = parts >= 0
         self._fit_mixture(cohort, rows[held_out], parts[held_out], base_NMK[held_out], balance[held_out])
@@ -145,12 +151,27 @@ class NeuroMoE(NetworkModel):
         return np.where(np.isin(rows, aside), 0, -1)
 
     def _learn_quality(self, cohort: Cohort, rows: NDArray) -> QualityEncoder:
-        there = {name: rows[cohort.rows[name][rows] >= 0] for name in cohort.tokens}
-        numbers = {name: cohort.quality[name][mine] for name, mine in there.items()}
+        there = {name: rows[cohort.rows[name][rows] >= 0] for name in self.linear if name != CLINICAL}
+        numbers = {name: self._numbers(cohort, mine, name) for name, mine in there.items()}
         names = {name: list(cohort.quality_names.get(name, [])) for name in there}
-        return QualityEncoder.fit(numbers, names, odd=False)
+        return QualityEncoder.fit(numbers, names, odd=True)
 
-    def _fit_linear(self, cohort: Cohort, rows: NDArray, targets: NDArray, balance: NDArray) -> NDArray:
+    def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> NDArray:
+        """Return quality numbers of people who have the modality, and how far their maps lie from the mean map."""
+        odd = self.linear[name].oddness(self._features(cohort, name, rows), len(rows))
+        return np.column_stack([cohort.quality[name][rows], odd])
+
+    def _trust(self, cohort: Cohort, rows: NDArray, targets: NDArray, balance: NDArray, base_NMK: NDArray) -> NDArray:
+        """Return how far each scan counts by its quality (N, M), 1 on average, from what the linear experts say."""
+        s, present_NM = self.settings, self._usable(cohort, rows)
+        quality_NMQ = self._quality_of(cohort, rows, present_NM)
+        priors = {"bias_prior": s.bias_prior, "slope_prior": s.slope_prior}
+        _, gate = _pool.fit_gate(base_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)
+        return trust_of(quality_NMQ @ gate.slope, present_NM)
+
+    def _fit_linear(
+        self, cohort: Cohort, rows: NDArray, targets: NDArray, balance: NDArray, trust_NM: NDArray
+    ) -> NDArray:
         """Fit the linear experts; return what each says of the people that it did not see (N, M, K)."""
         parts = inner_parts(cohort.groups[rows], targets, max(self.settings.folds, 5), self.seed)
         said_NMK = np.zeros((len(rows), len(self.modalities_), len(self.classes_)))
@@ -162,7 +183,13 @@ class NeuroMoE(NetworkModel):
             elif len(mine):
                 read = self._features(cohort, name, rows[mine])
                 self.linear[name], held_out = fit_linear(
-                    read, targets[mine], parts[mine], len(self.classes_), balance=balance[mine], seed=self.seed
+                    read,
+                    targets[mine],
+                    parts[mine],
+                    len(self.classes_),
+                    balance=balance[mine],
+                    trust=trust_NM[mine, column],
+                    seed=self.seed,
                 )
                 said_NMK[mine, column] = held_out if self.settings.linear else 0.0
         return said_NMK
@@ -202,7 +229,7 @@ class NeuroMoE(NetworkModel):
         for column, name in enumerate(self.modalities_):
             mine = np.flatnonzero(present_NM[:, column])
             if name != CLINICAL and len(mine):
-                encoded[mine, column] = self.quality.encode(name, cohort.quality[name][positions[mine]])
+                encoded[mine, column] = self.quality.encode(name, self._numbers(cohort, positions[mine], name))
         return encoded
 
     def _objective(
@@ -303,6 +330,13 @@ class NeuroMoE(NetworkModel):
         self.linear = {name: LinearExpert.from_arrays(arrays, f"linear.{name}") for name in facts["linear"]}
         self.share_M, self.mixture = arrays["share"], _pool.Gate.from_arrays(arrays, "mixture")
         super()._set_state(arrays, facts)
+
+
+def trust_of(slant_NM: NDArray, present_NM: NDArray) -> NDArray:
+    """Turn a gate's logits by quality (N, M) into how far scans count, 1 on average of each modality."""
+    raw_NM = np.exp(slant_NM)
+    level_M = (raw_NM * present_NM).sum(axis=0) / np.maximum(present_NM.sum(axis=0), 1)
+    return np.clip(raw_NM / np.maximum(level_M, np.finfo(float).tiny), *TRUSTED)
 
 
 def _leave_out(present_BM: Tensor, rate: float) -> Tensor:

@@ -8,6 +8,7 @@ from neuromoe.model import Cohort, available, build_model, load
 
 QUICK = {
     "neuromoe": {"epochs": 2, "width": 12, "layers": 1, "folds": 2},
+    "neuromoe-auto": {"candidates": "kernel-moe, late-fusion, clinical-logistic"},
     "neuromoe-paper": {"epochs": 3, "width": 12, "layers": 1},
 }
 every_model = pytest.mark.parametrize("name", available())
