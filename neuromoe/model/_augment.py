@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
-from torch import Tensor, nn
+from torch import Tensor
 
-from neuromoe.model._training import Batch
+from neuromoe.model._learner import Batch
 from neuromoe.model.patches import PATCH
 
 # Voxels between the points at which a smooth deformation is drawn.
 _COARSE = 8
 
 
-def augment(batch: Batch, member: nn.Module, settings: Any) -> Batch:
+def augment(batch: Batch, member: Any, settings: Any) -> Batch:
     """Change each scan of a batch at random, as the settings say.
 
     Parameters

@@ -5,18 +5,100 @@ Q quality number, K class.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neuromoe.model._training import Batch
+from neuromoe.core.errors import InputError
+from neuromoe.model._learner import Batch
+from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL
 from neuromoe.model.encoders import Encoder
 from neuromoe.model.experts import ClinicalNetwork
 from neuromoe.model.losses import masked_log_gate
 
 GATES = ("uniform", "quality", "linear", "mlp")
+
+
+@dataclass(frozen=True)
+class NeuroMoESettings(TrainerSettings):
+    """Settings of `neuromoe`; beside them those of `TrainerSettings`.
+
+    Parameters
+    ----------
+    width, layers, heads, widening : int
+        Size of the encoders: width of a token, transformer layers, attention heads, feed-forward width over `width`.
+    rank : int
+        Numbers per token that are read out place by place.
+    dropout : float
+        In encoders, experts and gate.
+    linear : bool
+        Let each expert start from ridge regression on its voxels, solved in closed form.
+    folds : int
+        Members, each trained without one part of the people; 1 trains a single one and sets `validation_share` aside.
+    validation_share : float
+        Of the training people, set aside where `folds` is 1.
+    gate : str
+        `uniform`; `quality`: a slope on the scans' quality numbers; `linear`, `mlp`: besides, of the clinical features.
+    gate_width : int
+        Of the hidden layer of `mlp`.
+    auxiliary : float
+        Weight of the experts' own losses beside the mixture's.
+    balance : float
+        Weight of R_balance.
+    balance_correction : bool
+        Take the batch's own variance off R_balance.
+    modality_dropout : float
+        Chance that the gate of a training step leaves a modality out; never all of a person's.
+    noise, intensity : float
+        Augmentation: deviation of noise added to a voxel, and of a scan's factor and offset; 1 is a voxel's deviation.
+    shift, elastic : float
+        Augmentation: deviation of a shift along each axis, and of a smooth deformation, in voxels of the tensor grid.
+    flip : bool
+        Augmentation: mirror left and right every other time.
+    bias_prior, slope_prior : float
+        Precision of the normal priors of the final gate.
+    """
+
+    epochs: int = 20
+    batch_size: int = 16
+    patience: int = 6
+    learning_rate: float = 1e-3
+    weight_decay: float = 3e-2
+    width: int = 32
+    layers: int = 2
+    heads: int = 2
+    widening: int = 2
+    rank: int = 4
+    dropout: float = 0.3
+    linear: bool = True
+    folds: int = 5
+    validation_share: float = 0.2
+    gate: str = "quality"
+    gate_width: int = 16
+    auxiliary: float = 0.5
+    balance: float = 0.0
+    balance_correction: bool = True
+    modality_dropout: float = 0.1
+    noise: float = 0.0
+    intensity: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    flip: bool = False
+    bias_prior: float = 1.0
+    slope_prior: float = 1.0
+
+    def __post_init__(self) -> None:
+        right = self.width % self.heads == 0 and self.width >= 6 and self.gate in GATES
+        if not right or min(self.epochs, self.batch_size, self.folds, self.rank) < 1:
+            raise InputError(
+                expected=f"a width from 6 that the heads divide, a gate of {', '.join(GATES)}, counts from 1",
+                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
+                where="the settings of neuromoe",
+                fix="correct them",
+            )
 
 
 class MapExpert(nn.Module):
@@ -142,7 +224,7 @@ class MixtureNetwork(nn.Module):
         clinical: int | None,
         quality: int,
         classes: int,
-        settings: Any,
+        settings: NeuroMoESettings,
     ) -> None:
         super().__init__()
         s = settings

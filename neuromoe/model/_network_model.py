@@ -4,6 +4,7 @@ Axis letters: N people, B batch, M modality, T token, F voxels of a patch or enc
 number, K class.
 """
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -16,31 +17,27 @@ from torch import Tensor, nn
 
 from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._training import Batch, Learner, People, TrainerSettings, forget, train_members
-from neuromoe.model.base import Model
+from neuromoe.model._learner import Batch, Learner, People
+from neuromoe.model._training import TrainerSettings, train_members
+from neuromoe.model.base import LongFit
 from neuromoe.model.cohort import CLINICAL, Cohort
 
 
-class NetworkModel(Model):
+class NetworkModel(LongFit):
     """A model whose members are networks of one make.
 
     Attributes
     ----------
-    folder : path or None
-        Where a fit keeps its logs and, until it is done, its checkpoints, from which the same fit goes on.
-    progress : bool
-        Show how training goes.
     history : list of dict
         Losses per epoch.
     """
 
     Settings: ClassVar[type] = TrainerSettings
-    folder: Path | None = None
-    progress: bool = False
     tokens: str = "brain"
 
-    members: list[nn.Module]
+    members: list[Any]
     history: list[dict[str, float]]
+    trained: NDArray
 
     @abstractmethod
     def _build(self) -> nn.Module:
@@ -50,7 +47,7 @@ class NetworkModel(Model):
         """Learn from the training people how inputs are encoded."""
         table = None if cohort.clinical is None else cohort.clinical.iloc[rows]
         self.encoder = ClinicalEncoder.fit(table, cohort.clinical_types)
-        self.trained = cohort.present(rows, self.modalities_).any(axis=0)
+        self.trained = np.any(cohort.present(rows, self.modalities_), axis=0, keepdims=True)[0]
         self.places_T3 = _places(cohort, self.tokens)
         self.features = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens}
 
@@ -60,25 +57,32 @@ class NetworkModel(Model):
         """Train `count` members; member m never sees the people of part m."""
         seen = rows if count > 1 else rows[parts < 0]
         weights_K = self._class_weights(self._targets(cohort, seen), self.settings.class_weights)
-        read = self._reader(cohort, rows, targets=self._targets(cohort, rows), base=base)
+        targets = self._targets(cohort, rows)
+        read = self._reader(cohort, rows, targets=targets, base=base)
         # The seed rules within; the caller's own stream of random numbers goes on as if nothing had happened.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.members = [self._build() for _ in range(count)]
-            people = People(read, parts, torch.tensor(weights_K, dtype=torch.float32))
+            people = People(read, parts, targets, torch.tensor(weights_K, dtype=torch.float32))
             learner = Learner(self.members, people, objective, self.settings, self.seed)
             if len(seen):
-                self.history = train_members(learner, folder=self.folder, progress=self.progress)
+                self.history = train_members(learner, folder=self._own_folder(people), progress=self.progress)
         self._rest()
+
+    def _own_folder(self, people: People) -> Path | None:
+        """Name a folder that no fit of other people, maps or settings would go on from."""
+        if self.folder is None:
+            return None
+        some = people.read(np.arange(min(len(people.parts), 8)))
+        everybody = [people.parts, people.targets, some.clinical, some.quality, some.base, *some.tokens.values()]
+        digest = hashlib.sha256(repr((self.name, self.seed, self.settings)).encode())
+        for values in everybody:
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return self.folder / digest.hexdigest()[:12]
 
     def _rest(self) -> None:
         for member in self.members:
             member.to(self.settings.device_now()).eval()
-
-    def forget_checkpoints(self) -> None:
-        """Remove the checkpoints of a finished fit; its logs stay."""
-        if self.folder is not None:
-            forget(self.folder)
 
     def _reader(
         self, cohort: Cohort, positions: NDArray, *, targets: NDArray | None = None, base: NDArray | None = None

@@ -129,8 +129,10 @@ def fit_gate(
 def temper(log_proba_NK: NDArray, targets: NDArray, weights: NDArray) -> float:
     """Fit the factor of log probabilities (N, K) of people held out that predicts their classes best; near 1 if few."""
     alone, nothing = np.ones((len(targets), 1), bool), np.zeros((len(targets), 1, 0))
-    choices = {"weights": weights, "pool": "mixture", "bias_prior": 1.0, "slope_prior": 1.0}
-    _, gate = fit_gate(log_proba_NK[:, None], targets, nothing, alone, **choices)
+    said_NEK = log_proba_NK[:, None]
+    _, gate = fit_gate(
+        said_NEK, targets, nothing, alone, weights=weights, pool="mixture", bias_prior=1.0, slope_prior=1.0
+    )
     return float(gate.temperature[0])
 
 

@@ -5,7 +5,6 @@ Axis letters: N people, C candidate, M modality, K class.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from neuromoe.core.errors import InputError
 from neuromoe.model._inner import inner_parts
 from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
 from neuromoe.model._pool import temper
-from neuromoe.model.base import Model
+from neuromoe.model.base import LongFit, Model
 from neuromoe.model.cohort import Cohort
 
 # Picks of the ensemble: a weight is a multiple of one in so many.
@@ -55,7 +54,7 @@ class AutoSettings:
             )
 
 
-class NeuroMoEAuto(Model):
+class NeuroMoEAuto(LongFit):
     """Chooses between models and stacks them by predictions of people held out, of the training people alone.
 
     Starting with the best candidate, whichever improves the mean of those picked so far is picked again and again
@@ -74,9 +73,6 @@ class NeuroMoEAuto(Model):
     name = "neuromoe-auto"
     Settings = AutoSettings
 
-    folder: Path | None = None
-    progress: bool = False
-
     candidates: dict[str, Model]
     weights_C: NDArray
     choice_: list[dict[str, Any]]
@@ -94,6 +90,8 @@ class NeuroMoEAuto(Model):
         # Each candidate is calibrated; the mean of several is less sure than it should be.
         self.temperature = temper(stacked_NK, targets, balance) if (self.weights_C > 0).sum() > 1 else 1.0
         self.choice_ = self._report(list(fitted), said_CNK, self.temperature * stacked_NK, targets, balance)
+        if self.progress:
+            print("held out: " + "; ".join(_sentence(row) for row in self.choice_), flush=True)
         chosen = [name for name, weight in zip(fitted, self.weights_C, strict=True) if weight]
         self.candidates = {name: fitted[name] for name in chosen}
         self.weights_C = self.weights_C[self.weights_C > 0]
@@ -102,16 +100,10 @@ class NeuroMoEAuto(Model):
         from neuromoe.model.registry import build_model
 
         model = build_model(name, seed=self.seed)
-        if hasattr(model, "progress"):
+        if isinstance(model, LongFit):
             model.progress = self.progress
             model.folder = None if self.folder is None else self.folder / name
         return model.fit(cohort, rows)
-
-    def forget_checkpoints(self) -> None:
-        """Remove the checkpoints of the candidates' finished fits."""
-        for model in self.candidates.values():
-            if hasattr(model, "forget_checkpoints"):
-                model.forget_checkpoints()
 
     def _held_out(self, name: str, model: Model, cohort: Cohort, rows: NDArray, parts: NDArray) -> NDArray:
         """Return what a candidate says of people that it did not see (N, K)."""
@@ -181,6 +173,11 @@ class NeuroMoEAuto(Model):
             own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
             model._set_state(own, fact["fitted"])
             self.candidates[name] = model
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    loss, accuracy = row["held_out_nll"], row["held_out_balanced_accuracy"]
+    return f"{row['candidate']} log loss {loss:.3f}, balanced accuracy {accuracy:.3f}, weight {row['weight']:g}"
 
 
 def pick(said_CNK: NDArray, targets: NDArray, balance: NDArray) -> NDArray:

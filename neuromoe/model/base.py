@@ -206,6 +206,26 @@ class Model(ABC):
         return check_positions(cohort, positions, "positions")
 
 
+class LongFit(Model):
+    """A model whose fit takes long enough to be watched, and to be gone on with after it was killed.
+
+    Attributes
+    ----------
+    folder : path or None
+        Where a fit keeps its logs and, until `forget_checkpoints`, the checkpoints that the same fit goes on from.
+    progress : bool
+        Show how training goes.
+    """
+
+    folder: Path | None = None
+    progress: bool = False
+
+    def forget_checkpoints(self) -> None:
+        """Remove the checkpoints of a finished fit; its logs stay."""
+        for path in () if self.folder is None else self.folder.rglob("*.ckpt"):
+            path.unlink()
+
+
 def check_positions(cohort: Cohort, positions: ArrayLike, name: str) -> NDArray:
     """Return integer positions, or raise InputError where they are none or out of range."""
     rows = np.asarray(positions)

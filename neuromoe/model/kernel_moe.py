@@ -284,20 +284,6 @@ class KernelMoE(Model):
             self.mixture = Gate.from_arrays(arrays, facts["pool"])
 
 
-@dataclass(frozen=True)
-class EarlyFusionSettings(KernelMoESettings):
-    """Settings of `early-fusion`: those of `kernel-moe`, without experts of single modalities."""
-
-    alone: bool = False
-
-
-class EarlyFusion(KernelMoE):
-    """One calibrated kernel machine on all modalities at once: the joint expert of `kernel-moe` by itself."""
-
-    name = "early-fusion"
-    Settings = EarlyFusionSettings
-
-
 def _kept_maps(arrays: Mapping[str, NDArray], name: str, size: float) -> Maps:
     kept = arrays[f"{name}.maps"]
     return Maps(lambda rows: kept[rows], arrays[f"{name}.owners"], arrays[f"{name}.mean"], size)

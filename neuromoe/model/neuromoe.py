@@ -5,24 +5,22 @@ quality number, K class.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from neuromoe.core.errors import InputError
 from neuromoe.model import _pool
 from neuromoe.model._augment import augment
 from neuromoe.model._inner import inner_parts
+from neuromoe.model._learner import Batch
 from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
 from neuromoe.model._linear_experts import LinearExpert, fit_linear
-from neuromoe.model._mixture_network import GATES, MixtureNetwork
+from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._quality import QualityEncoder
-from neuromoe.model._training import Batch, TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
 
@@ -30,85 +28,6 @@ from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
 TRUSTED = (0.02, 50.0)
 # How far the networks' additions to the linear experts may be believed.
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True)
-class NeuroMoESettings(TrainerSettings):
-    """Settings of `neuromoe`; beside them those of `TrainerSettings`.
-
-    Parameters
-    ----------
-    width, layers, heads, widening : int
-        Size of the encoders: width of a token, transformer layers, attention heads, feed-forward width over `width`.
-    rank : int
-        Numbers per token that are read out place by place.
-    dropout : float
-        In encoders, experts and gate.
-    linear : bool
-        Let each expert start from ridge regression on its voxels, solved in closed form.
-    folds : int
-        Members, each trained without one part of the people; 1 trains a single one and sets `validation_share` aside.
-    validation_share : float
-        Of the training people, set aside where `folds` is 1.
-    gate : str
-        `uniform`; `quality`: a slope on the scans' quality numbers; `linear`, `mlp`: besides, of the clinical features.
-    gate_width : int
-        Of the hidden layer of `mlp`.
-    auxiliary : float
-        Weight of the experts' own losses beside the mixture's.
-    balance : float
-        Weight of R_balance.
-    balance_correction : bool
-        Take the batch's own variance off R_balance.
-    modality_dropout : float
-        Chance that the gate of a training step leaves a modality out; never all of a person's.
-    noise, intensity : float
-        Augmentation: deviation of noise added to a voxel, and of a scan's factor and offset; 1 is a voxel's deviation.
-    shift, elastic : float
-        Augmentation: deviation of a shift along each axis, and of a smooth deformation, in voxels of the tensor grid.
-    flip : bool
-        Augmentation: mirror left and right every other time.
-    bias_prior, slope_prior : float
-        Precision of the normal priors of the final gate.
-    """
-
-    epochs: int = 20
-    batch_size: int = 16
-    patience: int = 6
-    learning_rate: float = 1e-3
-    weight_decay: float = 3e-2
-    width: int = 32
-    layers: int = 2
-    heads: int = 2
-    widening: int = 2
-    rank: int = 4
-    dropout: float = 0.3
-    linear: bool = True
-    folds: int = 5
-    validation_share: float = 0.2
-    gate: str = "quality"
-    gate_width: int = 16
-    auxiliary: float = 0.5
-    balance: float = 0.0
-    balance_correction: bool = True
-    modality_dropout: float = 0.1
-    noise: float = 0.0
-    intensity: float = 0.0
-    shift: float = 0.0
-    elastic: float = 0.0
-    flip: bool = False
-    bias_prior: float = 1.0
-    slope_prior: float = 1.0
-
-    def __post_init__(self) -> None:
-        right = self.width % self.heads == 0 and self.width >= 6 and self.gate in GATES
-        if not right or min(self.epochs, self.batch_size, self.folds, self.rank) < 1:
-            raise InputError(
-                expected=f"a width from 6 that the heads divide, a gate of {', '.join(GATES)}, counts from 1",
-                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
-                where="the settings of neuromoe",
-                fix="correct them",
-            )
 
 
 class NeuroMoE(NetworkModel):
@@ -179,7 +98,7 @@ class NeuroMoE(NetworkModel):
         for column, name in enumerate(self.modalities_):
             mine = np.flatnonzero(self._usable(cohort, rows)[:, column])
             if len(np.unique(targets[mine])) < len(self.classes_):
-                self.trained[column] = False
+                self.trained = self.trained & (np.arange(len(self.trained)) != column)
             elif len(mine):
                 read = self._features(cohort, name, rows[mine])
                 self.linear[name], held_out = fit_linear(
@@ -233,7 +152,7 @@ class NeuroMoE(NetworkModel):
         return encoded
 
     def _objective(
-        self, member: nn.Module, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]
+        self, member: Any, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         s = self.settings
         present_BM = batch.present
@@ -295,7 +214,7 @@ class NeuroMoE(NetworkModel):
             [self._quality_of(cohort, positions, self._usable(cohort, positions)), clinical_NM1], axis=2
         )
 
-    def _say(self, cohort: Cohort, positions: NDArray, members: list[nn.Module]) -> tuple[NDArray, NDArray]:
+    def _say(self, cohort: Cohort, positions: NDArray, members: list[Any]) -> tuple[NDArray, NDArray]:
         """Return the members' mean additions (n, M, K), and gate logits by the clinical features (n, M, 1)."""
         read = self._reader(cohort, positions)
 

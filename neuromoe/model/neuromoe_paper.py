@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuromoe.core.errors import InputError
+from neuromoe.model._learner import Batch
 from neuromoe.model._network_model import NetworkModel
-from neuromoe.model._training import Batch, TrainerSettings
+from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.encoders import Encoder
 from neuromoe.model.experts import ClinicalNetwork, Expert
@@ -168,7 +169,7 @@ class NeuroMoEPaper(NetworkModel):
         self._train(cohort, np.concatenate([inner, aside]), parts, 1, self._objective)
 
     def _objective(
-        self, member: nn.Module, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]
+        self, member: Any, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         s, (log_mixture_BK, log_gate_BM) = self.settings, member(batch)
         loss_B = weighted_cross_entropy(log_mixture_BK, batch.target, class_weights_K)
@@ -179,6 +180,8 @@ class NeuroMoEPaper(NetworkModel):
     def tokens(self) -> str:  # type: ignore[override]
         """Which patches are read."""
         return self.settings.tokens
+
+    members: list[Any]
 
     def _build(self) -> Network:
         clinical = len(self.encoder.features) if CLINICAL in self.modalities_ else None

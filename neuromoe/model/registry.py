@@ -12,7 +12,7 @@ from neuromoe.model.saving import read_facts
 # Imported when asked for, so that a baseline does not load torch.
 _WHERE = {
     "clinical-logistic": ("neuromoe.model.baselines", "ClinicalLogistic"),
-    "early-fusion": ("neuromoe.model.kernel_moe", "EarlyFusion"),
+    "early-fusion": ("neuromoe.model.early_fusion", "EarlyFusion"),
     "kernel-moe": ("neuromoe.model.kernel_moe", "KernelMoE"),
     "late-fusion": ("neuromoe.model.late_fusion", "LateFusion"),
     "majority": ("neuromoe.model.baselines", "Majority"),

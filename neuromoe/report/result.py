@@ -9,6 +9,7 @@ def result(
     metrics: list[Path],
     page: Path,
     predictions: list[Path] | None = None,
+    models: Path | None = None,
     demo: bool = False,
 ) -> None:
     """Write the page that compares the experiments and says how far to trust them.
@@ -21,6 +22,9 @@ def result(
         The HTML file to write.
     predictions : list of path, optional
         `predictions.tsv` of the same experiments, in the same order.
+    models : path, optional
+        The folder of fitted models, a folder for each experiment in it: of those that choose between models, the page
+        says what they chose.
     demo : bool, default=False
         Whether the people are simulated: the page says so.
 
@@ -31,6 +35,7 @@ def result(
     """
     from neuromoe.core.errors import InputError
     from neuromoe.report import _scores
+    from neuromoe.report._choices import choice_rows
     from neuromoe.report._page import write_page
     from neuromoe.report._predicted import person_figure
     from neuromoe.report._trust import trust
@@ -55,6 +60,7 @@ def result(
         forests=[_scores.forest_figure(records, name) for name in _scores.FOREST],
         scores=_scores.score_rows(records),
         confusions=[{"record": record, "rows": _scores.confusion_rows(record)} for record in records],
+        choices=[found for record in records if (found := choice_rows(models, record["experiment"]))],
         gates=[rows for rows in map(_scores.gate_rows, records) if rows],
         reliabilities=[_scores.reliability_figure(record) for record in records],
         persons=[person_figure(record["experiment"], path) for record, path in pairs],

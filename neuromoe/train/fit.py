@@ -42,7 +42,8 @@ def fit(
         Table to write, one row per test session: repeat, fold, participant_id, session_id, label,
         p_<class>..., gate_<modality>..., pattern (what the person has, as `anat+func+clinical`).
     model : path
-        Folder for the fitted model.
+        Folder for the fitted model. Beside it, in `training`, a network keeps its losses and, until it is fitted, the
+        checkpoints that a fit that was killed goes on from.
     experiment : str
         Its name, for the log.
     kind : str
@@ -64,7 +65,7 @@ def fit(
     import numpy as np
 
     from neuromoe.core.atomic import write_text
-    from neuromoe.model import Cohort, build_model
+    from neuromoe.model import Cohort, LongFit, build_model
     from neuromoe.train._split_file import read_fold
 
     if kind.startswith("neuromoe"):
@@ -78,9 +79,13 @@ def fit(
     print(f"{experiment}, repeat {repeat}, fold {fold}: {kind} on {counts} sessions", flush=True)
     own_seed = int(np.random.SeedSequence([seed, repeat, fold]).generate_state(1)[0])
     fitted = build_model(kind, seed=own_seed, **(settings or {}))
+    if isinstance(fitted, LongFit):
+        fitted.folder, fitted.progress = model.parent / "training", True
     fitted.fit(cohort, rows["train"], rows["val"] if len(rows["val"]) else None)
     table = _predict(fitted, cohort, rows["test"], repeat, fold)
     fitted.save(model)
+    if isinstance(fitted, LongFit):
+        fitted.forget_checkpoints()
     write_text(predictions, table.to_csv(sep="\t", index=False, float_format="%.9g", lineterminator="\n"))
     right = (table["label"] == fitted.predict(cohort, rows["test"]).astype(str)).sum()
     print(f"{right} of {len(table)} test sessions right (one fold; `evaluate score` pools them)", flush=True)
