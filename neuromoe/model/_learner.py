@@ -239,7 +239,9 @@ class Learner(LightningModule):
     def _total(self, values: Tensor) -> Tensor:
         if self.trainer.world_size == 1:
             return values
-        return self.all_gather(values, sync_grads=True).sum(dim=0)
+        everywhere = self.all_gather(values, sync_grads=True)
+        assert isinstance(everywhere, Tensor)
+        return everywhere.sum(dim=0)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the losses so far."""

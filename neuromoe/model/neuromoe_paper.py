@@ -39,6 +39,10 @@ class PaperSettings(TrainerSettings):
         Of the fully connected network of clinical and serum features, and of its expert.
     gate_width, gate_dropout : int, float
         Of the gate's hidden layer.
+    gate : str
+        `clinical`: as in the paper; `uniform`: equal weights, the ablation without a gate.
+    modalities : str
+        Names, with commas, of what is used, or `all`: for ablations.
     tokens : str
         `brain`: patches that touch the brain; `grid`: all of the grid, as in the paper.
     balance : float
@@ -58,6 +62,8 @@ class PaperSettings(TrainerSettings):
     clinical_dropout: float = 0.3
     gate_width: int = 16
     gate_dropout: float = 0.3
+    gate: str = "clinical"
+    modalities: str = "all"
     tokens: str = "brain"
     balance: float = 0.1
     balance_correction: bool = True
@@ -65,10 +71,12 @@ class PaperSettings(TrainerSettings):
 
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6
-        if not right or self.tokens not in ("brain", "grid") or min(self.epochs, self.batch_size) < 1:
+        named = self.tokens in ("brain", "grid") and self.gate in ("clinical", "uniform")
+        if not right or not named or min(self.epochs, self.batch_size) < 1:
             raise InputError(
-                expected="a width from 6 that the heads divide, tokens brain or grid, counts from 1",
-                found=f"width {self.width}, heads {self.heads}, tokens {self.tokens!r}, "
+                expected="a width from 6 that the heads divide, tokens brain or grid, gate clinical or uniform, "
+                "counts from 1",
+                found=f"width {self.width}, heads {self.heads}, tokens {self.tokens!r}, gate {self.gate!r}, "
                 f"epochs {self.epochs}, batch_size {self.batch_size}",
                 where="the settings of neuromoe-paper",
                 fix="correct them",
@@ -117,7 +125,7 @@ class Network(nn.Module):
             self.clinical = ClinicalNetwork(max(clinical, 1), width=s.clinical_width, dropout=s.clinical_dropout)
             self.experts[CLINICAL] = Expert(s.clinical_width, classes, dropout=s.clinical_dropout)
         self.gate = Gate(clinical or 0, len(self.names), width=s.gate_width, dropout=s.gate_dropout)
-        self.classes = classes
+        self.gated, self.classes = s.gate == "clinical", classes
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mixture's log probabilities (B, K) and the log gate (B, M)."""
@@ -126,7 +134,8 @@ class Network(nn.Module):
 
     def log_gate(self, clinical_BF: Tensor, present_BM: Tensor) -> Tensor:
         """Return the logarithm of the experts' weights (B, M), minus infinity where absent."""
-        return masked_log_gate(self.gate(clinical_BF), present_BM)
+        logits_BM = self.gate(clinical_BF)
+        return masked_log_gate(logits_BM if self.gated else torch.zeros_like(logits_BM), present_BM)
 
     def expert_logits(self, batch: Batch) -> Tensor:
         """Return each expert's logits (B, M, K), zero where the modality is absent."""
@@ -164,9 +173,25 @@ class NeuroMoEPaper(NetworkModel):
         s = self.settings
         inner, aside = self._with_inner(cohort, train, val, s.validation_share)
         self._learn_inputs(cohort, inner)
+        self.trained = self.trained & self._chosen()
         inner, aside = (rows[self._usable(cohort, rows).any(axis=1)] for rows in (inner, aside))
         parts = np.repeat([-1, 0], [len(inner), len(aside)])
         self._train(cohort, np.concatenate([inner, aside]), parts, 1, self._objective)
+
+    def _chosen(self) -> NDArray:
+        """Tell which modalities the settings name (M,)."""
+        if self.settings.modalities == "all":
+            return np.ones(len(self.modalities_), bool)
+        names = [name.strip() for name in self.settings.modalities.split(",")]
+        strange = sorted(set(names) - set(self.modalities_))
+        if strange:
+            raise InputError(
+                expected=f"names of {', '.join(self.modalities_)}, or all",
+                found=", ".join(strange),
+                where="the setting modalities of neuromoe-paper",
+                fix="correct them",
+            )
+        return np.isin(self.modalities_, names)
 
     def _objective(
         self, member: Any, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]

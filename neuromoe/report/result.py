@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 
 def result(
@@ -10,6 +11,7 @@ def result(
     page: Path,
     predictions: list[Path] | None = None,
     models: Path | None = None,
+    published: dict[str, Any] | None = None,
     demo: bool = False,
 ) -> None:
     """Write the page that compares the experiments and says how far to trust them.
@@ -25,6 +27,8 @@ def result(
     models : path, optional
         The folder of fitted models, a folder for each experiment in it: of those that choose between models, the page
         says what they chose.
+    published : dict, optional
+        Accuracies that others report, by experiment, to stand beside ours.
     demo : bool, default=False
         Whether the people are simulated: the page says so.
 
@@ -56,10 +60,12 @@ def result(
         demo=demo,
         first=records[0],
         words=trust(records, demo),
+        records=records,
         metrics=_scores.METRICS,
         forests=[_scores.forest_figure(records, name) for name in _scores.FOREST],
         scores=_scores.score_rows(records),
         confusions=[{"record": record, "rows": _scores.confusion_rows(record)} for record in records],
+        published=published or {},
         choices=[found for record in records if (found := choice_rows(models, record["experiment"]))],
         gates=[rows for rows in map(_scores.gate_rows, records) if rows],
         reliabilities=[_scores.reliability_figure(record) for record in records],

@@ -1,0 +1,50 @@
+"""Choosing between models by people held out."""
+
+import numpy as np
+import pytest
+
+from neuromoe.core.errors import InputError
+from neuromoe.model import build_model
+from neuromoe.model.auto import pick
+
+FEW = "late-fusion, clinical-logistic, majority"
+
+
+def test_the_model_that_finds_the_effect_is_chosen(made_cohort):
+    for where, expected in (("dwi", "late-fusion"), ("clinical", "clinical-logistic")):
+        cohort = made_cohort(people=60, effect=1.0, where=where)
+        model = build_model("neuromoe-auto", candidates=FEW).fit(cohort, np.arange(60))
+        weights = {row["candidate"]: row["weight"] for row in model.choice_}
+        assert weights[expected] == max(weights[name] for name in FEW.split(", "))
+
+
+def test_labels_of_people_outside_the_training_have_no_part_in_the_choice(made_cohort):
+    cohort = made_cohort(people=60)
+    first = build_model("neuromoe-auto", candidates=FEW).fit(cohort, np.arange(30))
+    cohort.labels[30:] = cohort.labels[30:][::-1]
+    second = build_model("neuromoe-auto", candidates=FEW).fit(cohort, np.arange(30))
+    assert first.choice_ == second.choice_
+
+
+def test_a_mean_of_candidates_is_picked_where_it_is_better(rng):
+    """Two candidates that are each right about half of the people, and know it."""
+    targets = np.tile([0, 1], 50)
+    sure, guess = np.log(np.array([[0.95, 0.05], [0.05, 0.95]]))[targets], np.log(np.full((100, 2), 0.5))
+    first_half = (np.arange(100) < 50)[:, None]
+    said = np.stack([np.where(first_half, sure, guess), np.where(first_half, guess, sure), guess])
+    assert pick(said, targets, np.ones(100)).tolist() == [0.5, 0.5, 0.0]
+    alone = np.stack([sure, guess, guess])
+    assert pick(alone, targets, np.ones(100)).tolist() == [1.0, 0.0, 0.0]
+
+
+def test_the_gate_is_that_of_what_was_chosen(made_cohort):
+    cohort = made_cohort(people=60, effect=1.5)
+    auto = build_model("neuromoe-auto", candidates="kernel-moe").fit(cohort, np.arange(60))
+    alone = build_model("kernel-moe").fit(cohort, np.arange(60))
+    assert np.allclose(auto.gate(cohort, np.arange(60)), alone.gate(cohort, np.arange(60)))
+    assert np.allclose(auto.predict_proba(cohort, np.arange(60)), alone.predict_proba(cohort, np.arange(60)))
+
+
+def test_it_is_no_candidate_of_itself():
+    with pytest.raises(InputError, match="names of other models"):
+        build_model("neuromoe-auto", candidates="neuromoe-auto")
