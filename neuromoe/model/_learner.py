@@ -147,6 +147,7 @@ class Learner(LightningModule):
         self.members = nn.ModuleList(members)
         self.people, self.objective, self.settings, self.seed = people, objective, settings, seed
         self.history: list[dict[str, float]] = []
+        self.saying = False
         self.sums = torch.zeros(4, dtype=torch.float64)
 
     def train_dataloader(self) -> DataLoader:
@@ -233,6 +234,9 @@ class Learner(LightningModule):
         if sums[3]:
             found["val"] = float(sums[2] / sums[3])
         self.history.append(found)
+        if self.saying and self.global_rank == 0:
+            losses = ", ".join(f"{name} loss {value:.4f}" for name, value in found.items())
+            print(f"epoch {self.current_epoch + 1} of {self.settings.epochs}: {losses}", flush=True)
         self.log_dict(found, prog_bar=True)
         self.sums.zero_()
 

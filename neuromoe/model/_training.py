@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
 from neuromoe.core.errors import InputError
@@ -66,16 +66,6 @@ class TrainerSettings:
         return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-class _Lines(Callback):
-    """A line per epoch, where nobody looks at a terminal."""
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say the losses."""
-        assert isinstance(pl_module, Learner)
-        losses = ", ".join(f"{name} loss {value:.4f}" for name, value in pl_module.history[-1].items())
-        print(f"epoch {pl_module.current_epoch + 1} of {pl_module.settings.epochs}: {losses}", flush=True)
-
-
 def train_members(learner: Learner, *, folder: Path | None = None, progress: bool = False) -> list[dict[str, float]]:
     """Train, and leave each member with the weights of the best epoch on held-out people, else the last.
 
@@ -102,7 +92,8 @@ def train_members(learner: Learner, *, folder: Path | None = None, progress: boo
         keeper.CHECKPOINT_NAME_LAST, keeper._enable_version_counter = "last", False
         callbacks: list[Callback] = [EarlyStopping("val", patience=s.patience)] if judged else []
         terminal = progress and sys.stderr.isatty()
-        callbacks += [TQDMProgressBar()] * terminal + [_Lines()] * (progress and not terminal) + [keeper]
+        callbacks += [TQDMProgressBar()] * terminal + [keeper]
+        learner.saying = progress and not terminal
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(s.device, s.device),
             devices=s.devices,

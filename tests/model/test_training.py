@@ -112,3 +112,13 @@ def test_half_precision_trains(made_cohort):
     model = build_model("neuromoe", folds=2, **QUICK | {"precision": "bf16-mixed", "device": "cpu"})
     model.fit(cohort, np.arange(24))
     assert np.isfinite([epoch["val"] for epoch in model.history]).all()
+
+
+def test_a_line_per_epoch_is_printed_with_and_without_people_held_out(made_cohort, capsys):
+    for share in (0.2, 0.0):
+        model = build_model("neuromoe-paper", validation_share=share, **QUICK | {"epochs": 2})
+        model.progress = True
+        model.fit(made_cohort(), np.arange(24))
+        lines = capsys.readouterr().out.splitlines()
+        assert [line[:14] for line in lines] == ["epoch 1 of 2: ", "epoch 2 of 2: "]
+        assert ("val loss" in lines[0]) == bool(share)
