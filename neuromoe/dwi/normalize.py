@@ -117,11 +117,11 @@ def normalize(
     residual_warn : float, default=0.1
         Tensor residual, as a share of the b=0 signal, above which the verdict is `warn`.
     tensor_backend : str, default="torch"
-        What fits the tensor: `torch`, our own, or `fsl`, dtifit.
+        What fits the tensor: `torch`, our own, `dipy`, or `fsl`, dtifit.
     coregistration_backend : str, default="scipy"
         What lays the b=0 volume on the T1w: `scipy`, our own, or `fsl`, epi_reg.
     robust : bool, default=False
-        Leave single signals out of the tensor fit that lie far from the tensor of the others.
+        Leave single signals out of the tensor fit by `torch` that lie far from the tensor of the others.
     distortion : str, default="none"
         `registration` takes susceptibility distortion out by registration to the T1w along phase encoding, where that
         makes the registration's score better; `none` leaves it in.
@@ -152,7 +152,8 @@ def normalize(
     if tensor_backend == "fsl":
         fitted, residual = fit_maps_by_fsl(series.like(series.data[..., chosen]), gradients[chosen], inside)
     else:
-        fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside, robust=robust)
+        how: dict[str, Any] = {"robust": robust, "by": tensor_backend}
+        fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside, **how)
     maps = {name: unmask(getattr(fitted, name), inside) for name in _UNITS}
     print(f"tensor fitted on {len(chosen)} volumes in {inside.sum()} voxels", flush=True)
     target = Template.load(template)
