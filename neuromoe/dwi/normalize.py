@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from neuromoe.core.errors import InputError
 from neuromoe.core.gradients import read_gradients, stored_affine
 from neuromoe.core.images import Image, dice, load_image, save_image
-from neuromoe.core.provenance import read_metadata, sidecar_path, write_sidecar
+from neuromoe.core.provenance import failures_of, read_metadata, sidecar_path, write_sidecar
 from neuromoe.core.quality import write_quality
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Chain, write_transform
@@ -191,7 +191,9 @@ def normalize(
     for name, path in {"fa": fa_template, "md": md_template, "ad": ad_template, "rd": rd_template}.items():
         save_image(carried[name], path, target.grid.affine)
         write_sidecar(path, sources=[*sources, transform], parameters=parameters, Units=_UNITS[name], **extra)
-    write_quality(quality, numbers, "warn" if reasons else "pass", reasons)
+    failures = [f"the T1w failed: {why}" for why in failures_of(t1w)]
+    reasons = failures + reasons
+    write_quality(quality, numbers, "fail" if failures else "warn" if reasons else "pass", reasons)
     print("; ".join(reasons) or "pass", {name: round(value, 6) for name, value in numbers.items()}, flush=True)
 
 

@@ -164,6 +164,7 @@ def judge(
     lost_warn: float,
     lost_fail: float,
     problems: Sequence[str] = (),
+    failures: Sequence[str] = (),
 ) -> tuple[str, list[str]]:
     """Return the verdict on a run and its reasons.
 
@@ -181,10 +182,13 @@ def judge(
         Limits of what the coregistration score loses 4 mm aside.
     problems : sequence of str
         Known already; each warns.
+    failures : sequence of str
+        Known already; each fails.
     """
     volume, reasons = volume_verdict(brain, affine)
     object_verdict, too_large = volume_verdict(bright, affine)
-    verdicts = [volume]
+    verdicts = [volume, *("fail" for _ in failures)]
+    reasons += failures
     if object_verdict == "fail" and numbers["mask_dice"] < HEAD_DICE:
         verdicts.append("fail")
         reasons += [f"no head: {too_large[0].replace('brain mask of', 'the bright part has')}"]
