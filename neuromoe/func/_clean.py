@@ -112,8 +112,8 @@ def by_single_band(clean: Clean, sbref: Path, *, seed: int = 0) -> Clean:
         return replace(clean, problems=(f"single-band reference not used: {err.found}",))
     reference = clean.mean.like(data)
     bright = epi_mask(reference)
-    masks = {"moving_mask": reference.like(bright), "fixed_mask": clean.mean.like(clean.bright)}
-    found = coregister(reference, clean.mean, seed=seed, **masks)
+    inside = clean.mean.like(clean.bright)
+    found = coregister(reference, clean.mean, moving_mask=reference.like(bright), fixed_mask=inside, seed=seed)
     motion = clean.motion @ np.linalg.inv(found.matrix)
     mean = _mean(clean.timed, motion, clean.unsteady)
     likeness = _likeness(data, mean)
