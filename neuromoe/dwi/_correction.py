@@ -123,7 +123,7 @@ def prepare(series: Series, settings: Settings) -> tuple[Series, NDArray | None,
     reasons: list[str] = []
     series, sigma = series.scaled(), None
     if settings.denoise:
-        series, sigma = _denoised(series, settings)
+        series, sigma = denoised(series, settings)
     if settings.gibbs:
         series = without_ringing(series)
     if settings.drift != "none":
@@ -192,7 +192,8 @@ def heeded(gradients: Gradients, found: Orientation | None, check: str) -> tuple
     return replace(turned, notes=(*turned.notes, note)), [f"{better} {found.name!r}, which was done"]
 
 
-def _denoised(series: Series, settings: Settings) -> tuple[Series, NDArray | None]:
+def denoised(series: Series, settings: Settings) -> tuple[Series, NDArray | None]:
+    """Denoise each run by itself; return the noise of the first, or None where it has too few volumes."""
     from scipy.ndimage import binary_dilation
 
     radius, by_dipy = settings.denoise_radius, settings.denoise_backend == "dipy"

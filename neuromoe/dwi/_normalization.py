@@ -96,7 +96,7 @@ def carry(maps: dict[str, NDArray], mask: Image, grid: Grid, chain: Sequence[Tra
         not so.
     """
     points = map_points(chain, grid.world())
-    share = sample(mask.like(mask.data.astype(np.float32)), points)
+    share = sample(mask, points)
     known = share > 0.5
     scale = np.where(known, 1 / np.maximum(share, 0.5), 0)
     carried = {name: (sample(mask.like(data), points) * scale).reshape(grid.shape) for name, data in maps.items()}
