@@ -21,7 +21,7 @@ from neuromoe.core.geometry import apply_affine
 from neuromoe.core.gradients import Gradients
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.transforms import LPS, read_affines
-from neuromoe.dwi._correction import Settings, _denoised, correct_series
+from neuromoe.dwi._correction import Settings, correct_series, denoised
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._mask import brain_mask
 from neuromoe.dwi._normalization import fit_maps
@@ -107,7 +107,7 @@ def _motion_method(method: Motion, *, robust: bool = False) -> Callable[[Case], 
     def measure(case: Case) -> dict[str, float]:
         if case.real:
             return _real(method, case)
-        series, _ = _denoised(_series(case), 2, 2)
+        series, _ = denoised(_series(case), Settings())
         with clock() as spent:
             data, gradients, motion = method(series, case)
         case = _moved(case) if case.variant == "moved" else case
@@ -133,7 +133,7 @@ def _degrees(one: NDArray, other: NDArray) -> NDArray:
 def _real(method: Motion, case: Case) -> dict[str, float]:
     found, spent_s = [], 0.0
     for session in SESSIONS:
-        series, _ = _denoised(_read(case.bids / case.person / session / "dwi"), 2, 2)
+        series, _ = denoised(_read(case.bids / case.person / session / "dwi"), Settings())
         with clock() as spent:
             data, gradients, _ = method(series, case)
         spent_s += spent.cpu_s

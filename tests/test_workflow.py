@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -120,6 +121,22 @@ def test_maps_of_all_bold_runs_are_averaged_where_asked_for(tmp_path):
     assert "stat-falff_desc-average_boldmap" in tensor and "stat-mean_desc-correct_quality.json" in tensor
     page = next(line for line in plan.splitlines() if "report subject" in line and "sub-001.html" in line)
     assert "run-1_desc-confounds_timeseries.tsv" in page and "run-2" not in page
+
+
+def test_each_bold_run_is_given_its_own_single_band_reference(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    volume = add_image(bids, "sub-001_task-volume", "func", (8, 8, 8))
+    for run in (1, 2):
+        add_image(bids, f"sub-001_task-rest_run-{run}", "func")
+        shutil.copyfile(volume, volume.with_name(f"sub-001_task-rest_run-{run}_sbref.nii.gz"))
+    volume.unlink()
+    config = {"bids_dir": str(bids), "func": {"select": {"run": "all"}}}
+    done = snakemake(tmp_path, "func_all", "-n", "-p", config=config)
+    given = re.findall(r"func correct .*?run-(\d)_bold\.nii.*?run-(\d)_sbref\.nii", done.stdout)
+    assert sorted(given) == [("1", "1"), ("2", "2")]
+    assert jobs(tmp_path, "func_all", config=config)["func_correct"] == 2
+    config["func"]["correct"] = {"single_band": "off"}
+    assert "sbref.nii" not in snakemake(tmp_path, "func_all", "-n", "-p", config=config).stdout
 
 
 def test_network_maps_are_planned_where_they_are_asked_for(tmp_path):

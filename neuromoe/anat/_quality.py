@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neuromoe.anat._brain import Brain
 from neuromoe.anat._head import at_voxel_mm, foreground, stretch
 from neuromoe.core.images import Image, volume_ml
-from neuromoe.core.quality import energy_ratio
+from neuromoe.core.quality import energy_ratio, entropy_focus
 
 TISSUES = ("csf", "gm", "wm")
 SURE = 0.8
@@ -115,18 +115,3 @@ def artefact_share(head: Image, covered: NDArray, air: NDArray) -> float:
     bright = air & (head.data > _median(values) + ARTEFACT_SD * _robust_sd(values))
     bright = binary_opening(bright & (distance > 0.1 * distance[air].max())) & air
     return float(bright.sum() / values.size)
-
-
-def entropy_focus(data: NDArray) -> float:
-    """Return the entropy focus criterion: 0 if all energy is in one voxel, 1 if it is spread evenly.
-
-    Examples
-    --------
-    >>> round(entropy_focus(np.ones((4, 4, 4))), 3)
-    1.0
-    """
-    values = np.abs(data[data != 0]).astype(float)
-    energy = np.sqrt((values**2).sum())
-    share = values / energy
-    most = np.sqrt(data.size) * np.log(np.sqrt(data.size))
-    return float(-(share * np.log(share)).sum() / most)

@@ -41,6 +41,7 @@ def index(
     group_column: str | None = None,
     shell_tolerance: float = 0.05,
     unused_fieldmaps: dict[str, Any] | None = None,
+    single_band: str = "auto",
 ) -> None:
     """Write the manifest of a BIDS dataset, its sessions, its issues and its clinical table.
 
@@ -81,6 +82,8 @@ def index(
         Diffusion volumes of b-values within this share of a shell's median belong to it.
     unused_fieldmaps : dict, optional
         Why the fieldmaps of a modality are not used, as in `{"func": "FSL's topup is not installed"}`.
+    single_band : str, default="auto"
+        Whether the single-band references of BOLD runs are used: `auto` or `off`.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def index(
     rows, passed_over = one_per_session(rows, task=task, run=run)
     rows, too_few = with_tensor(rows, _diffusion_tables(bids_dir, rows), shell_tolerance) if not planned else (rows, [])
     fieldmaps, notes = find_fieldmaps(bids_dir, rows, unused_fieldmaps or {}) if not planned else ([], [])
-    references, noted = find_references(bids_dir, rows) if not planned else ([], [])
+    references, noted = find_references(bids_dir, rows, single_band) if not planned else ([], [])
     keys = sorted({(row.image.participant_id, row.image.session_id) for row in rows if row.used})
     people = People(bids_dir, tables or [])
     problems += passed_over + too_few + notes + noted
@@ -114,7 +117,8 @@ def index(
     )
     if derivatives:
         describe_derivatives(derivatives, bids_dir)
-    listed = [_manifest_row(row) for row in [*rows, *references]]
+    listed = [_manifest_row(row) for row in rows]
+    listed += [_manifest_row(one.row) | {"intended_for": one.target} for one in references]
     listed += [_manifest_row(one.row) | {"intended_for": " ".join(one.targets)} for one in fieldmaps]
     write_table(manifest, listed, MANIFEST)
     write_table(sessions, _session_rows(rows, keys), SESSIONS)

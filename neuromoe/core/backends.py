@@ -32,14 +32,14 @@ class Choice:
     ours : tuple of str
         Backends that need nothing more; `auto` takes the first.
     programs : tuple of str
-        What the backend `fsl` runs.
+        What the backend `fsl` runs; nothing where there is none.
     prefers_fsl : bool
         `auto` takes FSL where all its programs are there: nothing else does this.
     """
 
     setting: str
     ours: tuple[str, ...]
-    programs: tuple[str, ...]
+    programs: tuple[str, ...] = ()
     prefers_fsl: bool = False
 
 
@@ -49,7 +49,8 @@ CHOICES = (
     Choice("anat.normalize.registration_backend", ("greedy", "ants"), ("flirt", "fnirt", "invwarp")),
     Choice("dwi.correct.motion_backend", ("torch",), ("eddy",)),
     Choice("dwi.correct.fieldmap_backend", (NONE,), ("topup", "eddy"), prefers_fsl=True),
-    Choice("dwi.normalize.tensor_backend", ("torch",), ("dtifit",)),
+    Choice("dwi.correct.denoise_backend", ("numpy", "dipy")),
+    Choice("dwi.normalize.tensor_backend", ("torch", "dipy"), ("dtifit",)),
     Choice("dwi.normalize.coregistration_backend", ("scipy",), ("epi_reg", "flirt")),
     Choice("func.correct.motion_backend", ("torch",), ("mcflirt",)),
     Choice("func.correct.slice_timing_backend", ("scipy",), ("slicetimer",)),

@@ -6,6 +6,7 @@ slab thin. Every start is scored by the same measure, the best is refined, and w
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +136,38 @@ def rate(
     finest = make_levels(moving, moving_brain, fixed, fixed_brain, SCALES_MM, seed)[-1]
     score, _, overlap = finest.score(matrix)
     return Coregistration(matrix, score, start, {start: score}, overlap, _lost_aside(finest, matrix))
+
+
+def lay_on_t1w(
+    image: Image,
+    t1w: Image,
+    *,
+    moving_mask: Image,
+    fixed_mask: Image | None,
+    white: Image | None = None,
+    seed: int = 0,
+    max_shift_mm: float = 30.0,
+) -> Coregistration:
+    """Lay an echo-planar image rigidly on the T1w: by :func:`coregister`, or with its white matter by FSL's epi_reg.
+
+    Parameters
+    ----------
+    image, t1w : Image (X, Y, Z)
+        The images.
+    moving_mask, fixed_mask : Image
+        Their brain masks; without the T1w's, epi_reg cannot run.
+    white : Image, optional
+        White matter of the T1w.
+    seed, max_shift_mm
+        See :func:`coregister`.
+    """
+    masks: dict[str, Any] = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
+    if white is None or fixed_mask is None:
+        return coregister(image, t1w, seed=seed, max_shift_mm=max_shift_mm, **masks)
+    from neuromoe.core.fsl import epi_reg
+
+    place = epi_reg(image, t1w, fixed_mask.data > 0.5, white.data > 0.5)
+    return rate(place.matrix, image, t1w, start="epi_reg", seed=seed, **masks)
 
 
 def _brains(fixed: Image, fixed_mask: Image | None, moving: Image, moving_mask: Image | None) -> tuple[Image, Image]:

@@ -145,7 +145,7 @@ class _Pair:
             axis=self.axis, max_shift_mm=self.max_shift_mm, stiffness=stiffness,
         )  # fmt: skip
         found = undistorted(self.image, way, self.axis)
-        share = resample(self.mask.like(self.mask.data.astype(np.float32)), self.mask.grid, [found.way])
+        share = resample(self.mask, self.mask.grid, [found.way])
         mask = self.mask.like(share > 0.5)
         place = rate(
             place.matrix, found.reference, self.t1w, start=place.start,
@@ -252,4 +252,4 @@ def phase_axis(direction: str, stored_affine: NDArray) -> int | None:
 
 
 def _share(mask: Image, grid: Grid, matrix: NDArray) -> NDArray:
-    return resample(mask.like(mask.data.astype(np.float32)), grid, [Affine(np.linalg.inv(matrix))])
+    return resample(mask, grid, [Affine(np.linalg.inv(matrix))])

@@ -88,3 +88,10 @@ def read_metadata(sidecars: Iterable[Path | str] | None) -> dict[str, Any]:
     for path in sidecars or ():
         merged.update(json.loads(Path(path).read_text(encoding="utf-8")))
     return merged
+
+
+def failures_of(image: Path | str | None) -> list[str]:
+    """Return why the step that made an image says that it failed, by the JSON file beside it; empty otherwise."""
+    sidecar = image and sidecar_path(image)
+    told = read_metadata([sidecar]) if sidecar and sidecar.is_file() else {}
+    return list(told.get("Reasons", [])) if told.get("Verdict") == "fail" else []

@@ -10,6 +10,7 @@ from neuromoe.core.gradients import Gradients, determines_tensor
 from neuromoe.core.images import Image, volume_ml
 from neuromoe.core.motion import mean_of_aligned
 from neuromoe.dwi._artefacts import without_bias, without_drift, without_ringing
+from neuromoe.dwi._by_dipy import denoise_by_dipy
 from neuromoe.dwi._checks import neighbor_correlation, noise_of
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._eddy import estimate_eddy
@@ -36,6 +37,7 @@ class Settings:
     drift: str = "none"
     bias: bool = False
     eddy: str = "rigid"
+    denoise_backend: str = "numpy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ def prepare(series: Series, settings: Settings) -> tuple[Series, NDArray | None,
     reasons: list[str] = []
     series, sigma = series.scaled(), None
     if settings.denoise:
-        series, sigma = _denoised(series, settings.denoise_radius, settings.denoise_stride)
+        series, sigma = denoised(series, settings)
     if settings.gibbs:
         series = without_ringing(series)
     if settings.drift != "none":
@@ -190,9 +192,11 @@ def heeded(gradients: Gradients, found: Orientation | None, check: str) -> tuple
     return replace(turned, notes=(*turned.notes, note)), [f"{better} {found.name!r}, which was done"]
 
 
-def _denoised(series: Series, radius: int, stride: int) -> tuple[Series, NDArray | None]:
+def denoised(series: Series, settings: Settings) -> tuple[Series, NDArray | None]:
+    """Denoise each run by itself; return the noise of the first, or None where it has too few volumes."""
     from scipy.ndimage import binary_dilation
 
+    radius, by_dipy = settings.denoise_radius, settings.denoise_backend == "dipy"
     runs, sigmas = [], []
     for run in series.runs:
         if run.image.data.shape[3] < _LEAST_VOLUMES:
@@ -200,7 +204,10 @@ def _denoised(series: Series, radius: int, stride: int) -> tuple[Series, NDArray
             continue
         b0 = run.image.data[..., run.gradients.is_b0].mean(axis=3)
         head = binary_dilation(b0 > 0.5 * otsu_threshold(np.minimum(b0, np.quantile(b0, 0.98))), iterations=radius)
-        data, sigma = denoise(run.image.data, head, radius=radius, stride=stride)
+        if by_dipy:
+            data, sigma = denoise_by_dipy(run.image.data, head, radius=radius)
+        else:
+            data, sigma = denoise(run.image.data, head, radius=radius, stride=settings.denoise_stride)
         runs.append(replace(run, image=run.image.like(data)))
         sigmas.append(sigma)
         print(f"denoised, sigma {median_in(sigma, sigma > 0):.3g}", flush=True)

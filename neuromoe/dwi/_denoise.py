@@ -39,7 +39,7 @@ def denoise(series: NDArray, mask: NDArray, *, radius: int = 2, stride: int = 1)
     doi:10.1371/journal.pone.0073021 (Eqs. 1-3, overlapping patches).
     """
     series = np.asarray(series, np.float32)
-    reach = _reach(series.shape, radius)
+    reach = patch_reach(series.shape, radius)
     offsets = np.indices(tuple(2 * reach + 1)).reshape(3, -1).T - reach
     inside = _centers(mask, reach, min(stride, radius))
     shape = mask.shape
@@ -74,7 +74,8 @@ def _centers(mask: NDArray, reach: NDArray, stride: int) -> NDArray:
     return lattice & maximum_filter(mask, 2 * (stride - 1) + 1)
 
 
-def _reach(shape: tuple[int, ...], radius: int) -> NDArray:
+def patch_reach(shape: tuple[int, ...], radius: int) -> NDArray:
+    """Return half the edges (3,) of a patch with as many voxels as there are volumes, in an image (X, Y, Z, V)."""
     while (2 * radius + 1) ** 3 - 1 < shape[3]:
         radius += 1
     return np.minimum(radius, (np.array(shape[:3]) - 1) // 2)

@@ -11,6 +11,7 @@ from neuromoe.core.gradients import LEAST_DIRECTIONS, Gradients, determines_tens
 from neuromoe.core.images import Image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
+from neuromoe.dwi._by_dipy import fit_tensor_by_dipy
 from neuromoe.dwi._tensor import Maps, fit_tensor, tensor_maps
 
 _DEFORMATION_MM = 3.0
@@ -36,7 +37,9 @@ def select_shell(gradients: Gradients, tolerance: float, where: object) -> NDArr
     )  # fmt: skip
 
 
-def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray, *, robust: bool = False) -> tuple[Maps, float]:
+def fit_maps(
+    series: NDArray, gradients: Gradients, mask: NDArray, *, robust: bool = False, by: str = "torch"
+) -> tuple[Maps, float]:
     """Fit tensors in the mask.
 
     Parameters
@@ -46,7 +49,9 @@ def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray, *, robust: bo
         World directions.
     mask : bool array (X, Y, Z)
     robust : bool, default=False
-        See `neuromoe.dwi._tensor.fit_tensor`.
+        See `neuromoe.dwi._tensor.fit_tensor`; of our own fit alone.
+    by : str, default="torch"
+        `torch`, our own fit, or `dipy`.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def fit_maps(series: NDArray, gradients: Gradients, mask: NDArray, *, robust: bo
         Median over voxels of the root mean square of what the tensor leaves, as a share of the b=0 signal.
     """
     signals = series[mask]
-    tensor = fit_tensor(signals, gradients, robust=robust)
+    tensor = fit_tensor_by_dipy(signals, gradients) if by == "dipy" else fit_tensor(signals, gradients, robust=robust)
     squares = np.where(signals > 0, tensor.predict(gradients) - signals, 0) ** 2
     left = np.sqrt(squares.sum(axis=1) / np.maximum((signals > 0).sum(axis=1), 1))
     share = left / np.maximum(tensor.s0, 1e-6)
@@ -91,7 +96,7 @@ def carry(maps: dict[str, NDArray], mask: Image, grid: Grid, chain: Sequence[Tra
         not so.
     """
     points = map_points(chain, grid.world())
-    share = sample(mask.like(mask.data.astype(np.float32)), points)
+    share = sample(mask, points)
     known = share > 0.5
     scale = np.where(known, 1 / np.maximum(share, 0.5), 0)
     carried = {name: (sample(mask.like(data), points) * scale).reshape(grid.shape) for name, data in maps.items()}

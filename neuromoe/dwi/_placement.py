@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuromoe.core.coregister import Coregistration, coregister, rate
+from neuromoe.core.coregister import Coregistration, lay_on_t1w
 from neuromoe.core.distortion import undistort_by_t1w
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import resample
@@ -103,13 +103,9 @@ def place_in_t1w(
 def _rigid(
     b0: Image, brain: Image, head: Image, inside: Image, white: Path | None, settings: Settings
 ) -> Coregistration:
-    seed, limit_mm = settings.seed, settings.max_shift_mm
-    if white is None:
-        return coregister(b0, head, moving_mask=brain, fixed_mask=inside, seed=seed, max_shift_mm=limit_mm)
-    from neuromoe.core.fsl import epi_reg
-
-    place = epi_reg(b0, head, inside.data > 0.5, load_image(white, ndim=3).data > 0.5)
-    return rate(place.matrix, b0, head, start="epi_reg", moving_mask=brain, fixed_mask=inside, seed=seed)
+    limits: dict[str, Any] = {"seed": settings.seed, "max_shift_mm": settings.max_shift_mm}
+    matter = load_image(white, ndim=3) if white else None
+    return lay_on_t1w(b0, head, moving_mask=brain, fixed_mask=inside, white=matter, **limits)
 
 
 def why_not_undistorted(settings: Settings, metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -134,8 +130,8 @@ def _placed(
     record: Mapping[str, Any] | None = None,
 ) -> Placement:
     own = (Affine(place.matrix), *way)
-    share = resample(inside.like(inside.data.astype(np.float32)), b0.grid, [Affine(np.linalg.inv(place.matrix))])
-    straight = resample(brain.like(brain.data.astype(np.float32)), b0.grid, way)
+    share = resample(inside, b0.grid, [Affine(np.linalg.inv(place.matrix))])
+    straight = resample(brain, b0.grid, way)
     numbers = {"coregistration_score": place.score, "t1_dice_distance": 1 - dice(straight > 0.5, share > 0.5)}
     numbers |= {name: value for name, value in (record or {}).items() if name.startswith("distortion_")}
     return Placement((*to_template, *own), own, numbers, notes, record or {})

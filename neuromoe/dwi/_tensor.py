@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SCALE = 1e-3
 _VOXELS_AT_ONCE = 16_384
 _ROUNDS = 4
+# The unknowns of a voxel: with fewer signals nothing can be left out.
+LEAST_SIGNALS = 7
 _UPPER = [(i, j) for i in range(7) for j in range(i, 7)]
 
 
@@ -86,7 +88,7 @@ def _fit(signals_NV: "Array", design_V7: "Array", lowest: float, robust: bool) -
 
     known_VN = (signals_NV > 0).T.float()
     logs_VN = signals_NV.clamp(min=lowest).log().T
-    few = known_VN.sum(0) < design_V7.shape[1]
+    few = known_VN.sum(0) < LEAST_SIGNALS
     known_VN = torch.where(few, torch.ones_like(known_VN), known_VN)
     inverse_7V = torch.linalg.pinv(design_V7)
     found_7N = inverse_7V @ logs_VN.double()

@@ -50,6 +50,7 @@ def correct(
     drift: str = "none",
     bias: bool = False,
     eddy: str = "rigid",
+    denoise_backend: str = "numpy",
     seed: int = 0,
 ) -> None:
     """Denoise and align the diffusion runs of a session and find the brain.
@@ -125,6 +126,8 @@ def correct(
     eddy : str, default="rigid"
         What is corrected in weighted volumes: `rigid`, the head's motion, or `affine`, also shear and scale along
         phase encoding, which the sidecars must tell. FSL's eddy does its own.
+    denoise_backend : str, default="numpy"
+        What denoises: `numpy`, our own, or `dipy`, a patch around every voxel.
     seed : int, default=0
         Seed of the registration.
 
@@ -161,7 +164,7 @@ def correct(
     print(f"{len(runs)} of {len(dwi)} run(s), {len(series.gradients)} volumes of {series.grid.shape}", flush=True)
     motion = MotionSettings(motion_passes, motion_reach_rad, motion_noise, seed=seed)
     settings = Settings(denoise, denoise_radius, interpolation_order, motion, denoise_stride, outliers, gradient_check)
-    settings = replace(settings, gibbs=gibbs, drift=drift, bias=bias, eddy=eddy)
+    settings = replace(settings, gibbs=gibbs, drift=drift, bias=bias, eddy=eddy, denoise_backend=denoise_backend)
     axes = _phase_axes(series, [dwi[index] for index in kept], sidecars)
     result = correct_by_eddy(series, plan, settings) if plan else correct_series(series, settings, axes)
     low_ml, high_ml = mask_volume_ml or [600.0, 2200.0]
@@ -186,6 +189,7 @@ def correct(
         "drift": drift,
         "bias": bias,
         "eddy": eddy,
+        "denoise_backend": denoise_backend if denoise else "none",
         "seed": seed,
     }
     write_sidecar(

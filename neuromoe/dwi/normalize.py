@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from neuromoe.core.errors import InputError
 from neuromoe.core.gradients import read_gradients, stored_affine
 from neuromoe.core.images import Image, dice, load_image, save_image
-from neuromoe.core.provenance import read_metadata, sidecar_path, write_sidecar
+from neuromoe.core.provenance import failures_of, read_metadata, sidecar_path, write_sidecar
 from neuromoe.core.quality import write_quality
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Chain, write_transform
@@ -117,11 +117,11 @@ def normalize(
     residual_warn : float, default=0.1
         Tensor residual, as a share of the b=0 signal, above which the verdict is `warn`.
     tensor_backend : str, default="torch"
-        What fits the tensor: `torch`, our own, or `fsl`, dtifit.
+        What fits the tensor: `torch`, our own, `dipy`, or `fsl`, dtifit.
     coregistration_backend : str, default="scipy"
         What lays the b=0 volume on the T1w: `scipy`, our own, or `fsl`, epi_reg.
     robust : bool, default=False
-        Leave single signals out of the tensor fit that lie far from the tensor of the others.
+        Leave single signals out of the tensor fit by `torch` that lie far from the tensor of the others.
     distortion : str, default="none"
         `registration` takes susceptibility distortion out by registration to the T1w along phase encoding, where that
         makes the registration's score better; `none` leaves it in.
@@ -152,7 +152,8 @@ def normalize(
     if tensor_backend == "fsl":
         fitted, residual = fit_maps_by_fsl(series.like(series.data[..., chosen]), gradients[chosen], inside)
     else:
-        fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside, robust=robust)
+        how: dict[str, Any] = {"robust": robust, "by": tensor_backend}
+        fitted, residual = fit_maps(series.data[..., chosen], gradients[chosen], inside, **how)
     maps = {name: unmask(getattr(fitted, name), inside) for name in _UNITS}
     print(f"tensor fitted on {len(chosen)} volumes in {inside.sum()} voxels", flush=True)
     target = Template.load(template)
@@ -190,7 +191,9 @@ def normalize(
     for name, path in {"fa": fa_template, "md": md_template, "ad": ad_template, "rd": rd_template}.items():
         save_image(carried[name], path, target.grid.affine)
         write_sidecar(path, sources=[*sources, transform], parameters=parameters, Units=_UNITS[name], **extra)
-    write_quality(quality, numbers, "warn" if reasons else "pass", reasons)
+    failures = [f"the T1w failed: {why}" for why in failures_of(t1w)]
+    reasons = failures + reasons
+    write_quality(quality, numbers, "fail" if failures else "warn" if reasons else "pass", reasons)
     print("; ".join(reasons) or "pass", {name: round(value, 6) for name, value in numbers.items()}, flush=True)
 
 

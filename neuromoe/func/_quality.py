@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from neuromoe.core.coregister import Coregistration
 from neuromoe.core.images import Image, dice, volume_ml
-from neuromoe.core.quality import energy_ratio, worst
+from neuromoe.core.quality import energy_ratio, entropy_focus, worst
 from neuromoe.func._framewise import dvars, framewise_displacement, motion_parameters, temporal_snr
 from neuromoe.func._mask import center_mm, volume_verdict
 
@@ -117,16 +117,13 @@ def image_numbers(reference: Image, brain: NDArray) -> dict[str, float]:
 
     References
     ----------
-    Atkinson et al. 1997, doi:10.1109/42.650886 (efc, as a share of an even image's); Shehzad et al. 2015,
-    doi:10.3389/conf.fnins.2015.91.00047 (fber); Giannelli et al. 2010, doi:10.1120/jacmp.v11i4.3237 (gsr).
+    Shehzad et al. 2015, doi:10.3389/conf.fnins.2015.91.00047 (fber); Giannelli et al. 2010,
+    doi:10.1120/jacmp.v11i4.3237 (gsr).
     """
     inside = reference.data[brain].astype(np.float64)
     snr = np.median(inside) / (inside.std() * np.sqrt(inside.size / max(inside.size - 1, 1)) + 1e-12)
     values = np.abs(reference.data.astype(np.float64))
-    share = values / max(float(np.sqrt(np.square(values).sum())), 1e-12)
-    even = np.sqrt(values.size) * np.log(1 / np.sqrt(values.size))
-    numbers = {"snr": float(snr), "efc": float((share * np.log(share + 1e-16)).sum() / even)}
-    numbers["fber"] = energy_ratio(inside, values[~brain])
+    numbers = {"snr": float(snr), "efc": entropy_focus(values), "fber": energy_ratio(inside, values[~brain])}
     return numbers | {f"gsr_{letter}": ghost_ratio(values, brain, axis) for axis, letter in enumerate("xy")}
 
 
@@ -164,6 +161,7 @@ def judge(
     lost_warn: float,
     lost_fail: float,
     problems: Sequence[str] = (),
+    failures: Sequence[str] = (),
 ) -> tuple[str, list[str]]:
     """Return the verdict on a run and its reasons.
 
@@ -181,10 +179,13 @@ def judge(
         Limits of what the coregistration score loses 4 mm aside.
     problems : sequence of str
         Known already; each warns.
+    failures : sequence of str
+        Known already; each fails.
     """
     volume, reasons = volume_verdict(brain, affine)
     object_verdict, too_large = volume_verdict(bright, affine)
-    verdicts = [volume]
+    verdicts = [volume, *("fail" for _ in failures)]
+    reasons += failures
     if object_verdict == "fail" and numbers["mask_dice"] < HEAD_DICE:
         verdicts.append("fail")
         reasons += [f"no head: {too_large[0].replace('brain mask of', 'the bright part has')}"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import Coregistration, coregister, rate
+from neuromoe.core.coregister import Coregistration, coregister, lay_on_t1w
 from neuromoe.core.geometry import resample
 from neuromoe.core.greedy import greedy_deformable
 from neuromoe.core.images import Image, largest_piece, volume_ml
@@ -50,14 +50,7 @@ def place_in_t1w(
     """
     problems = () if t1w_mask is None else mask_problems(t1w_mask)
     t1w_mask = None if problems else t1w_mask
-    brain = boldref.like(mask)
-    if white is not None and t1w_mask is not None:
-        from neuromoe.core.fsl import epi_reg
-
-        place = epi_reg(boldref, t1w, t1w_mask.data > 0.5, white.data > 0.5)
-        found = rate(place.matrix, boldref, t1w, start="epi_reg", moving_mask=brain, fixed_mask=t1w_mask, seed=seed)
-    else:
-        found = coregister(boldref, t1w, moving_mask=brain, fixed_mask=t1w_mask, dof=6, seed=seed)
+    found = lay_on_t1w(boldref, t1w, moving_mask=boldref.like(mask), fixed_mask=t1w_mask, white=white, seed=seed)
     forward = Affine(found.matrix)
     if t1w_mask is None:
         return Placement((forward,), mask.astype(np.float32), found, problems)

@@ -8,11 +8,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.core.distortion import inverted
 from neuromoe.core.errors import InputError
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.provenance import read_metadata
 from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain, read_affines, read_transform
+from neuromoe.core.transforms import Affine, Chain, Displacement, read_affines, read_transform
 from neuromoe.func._confounds import Confounds, make_confounds
 from neuromoe.func._mask import center_mm
 from neuromoe.func._sampling import aligned
@@ -99,10 +100,14 @@ def noise_masks_of(run: Run, target: Template, wm: Path | None, csf: Path | None
         tissues = {"wm": target.wm, "csf": target.csf}
         shares = {name: push_share(image, run.boldref, run.chain) for name, image in tissues.items()}
     else:
-        to_t1w = tuple(part.inverse() for part in reversed(run.placed) if isinstance(part, Affine))
+        to_t1w = tuple(_back(part) for part in reversed(run.placed))
         paths = {"wm": wm, "csf": csf}
         shares = {name: pull_share(load_image(path, 3), run.boldref, to_t1w) for name, path in paths.items()}
     return noise_masks(shares, run.brain)
+
+
+def _back(part: Affine | Displacement) -> Affine | Displacement:
+    return part.inverse() if isinstance(part, Affine) else inverted(part)
 
 
 def run_confounds(

@@ -1,6 +1,6 @@
 """Clean one BOLD run on its own grid: motion, slice timing, reference, brain mask and where it lies."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.images import Image, load_image, save_image
-from neuromoe.core.motion import estimate_motion, mean_of_aligned
-from neuromoe.core.provenance import write_sidecar
+from neuromoe.core.provenance import failures_of, write_sidecar
 from neuromoe.core.quality import write_quality
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import write_affines, write_transform
 
 if TYPE_CHECKING:
     from neuromoe.core.distortion import Undistorted
+    from neuromoe.func._clean import Clean
     from neuromoe.func._registration import Placement
-    from neuromoe.func._series import Series
 
 
 def correct(
@@ -36,6 +35,7 @@ def correct(
     t1w_white: Path | None = None,
     fieldmaps: list[Path] | None = None,
     fieldmap_sidecars: list[Path] | None = None,
+    sbref: Path | None = None,
     slice_timing: bool = True,
     motion_passes: int = 2,
     fd_threshold_mm: float = 0.5,
@@ -45,6 +45,7 @@ def correct(
     slice_timing_backend: str = "scipy",
     fieldmap_backend: str = "none",
     coregistration_backend: str = "scipy",
+    single_band: str = "auto",
     distortion: str = "none",
     max_distortion_mm: float = 15.0,
     seed: int = 0,
@@ -61,7 +62,7 @@ def correct(
     template : path
         `template.json` of the prepared template.
     boldref : path
-        Output: mean of the aligned volumes.
+        Output: the run's single-band reference, or the mean of the aligned volumes.
     mask : path
         Output: brain mask on the BOLD grid.
     slicetimed : path
@@ -85,6 +86,8 @@ def correct(
         Images of the run's fieldmap: opposed echo-planar images, or phase and magnitude.
     fieldmap_sidecars : list of path, optional
         Their JSON files.
+    sbref : path, optional
+        Single-band reference of the run.
     slice_timing : bool, default=True
         Correct slice timing where the metadata have SliceTiming.
     motion_passes : int, default=2
@@ -102,6 +105,9 @@ def correct(
         `fsl` corrects distortion by the fieldmap with topup, or with fsl_prepare_fieldmap and FUGUE.
     coregistration_backend : str, default="scipy"
         What lays the reference on the T1w: `scipy`, our own, or `fsl`, epi_reg.
+    single_band : str, default="auto"
+        `auto` makes a single-band reference that looks like the run what the volumes are aligned to and what is
+        registered; `off` takes the mean of the volumes, as where there is none.
     distortion : str, default="none"
         `registration` takes susceptibility distortion out by registration to the T1w along phase encoding, where there
         is no fieldmap and the score gets better; `none` leaves it in.
@@ -115,12 +121,21 @@ def correct(
     InputError
         Too few volumes, or times that are missing or contradict each other.
     """
+    from neuromoe.func._clean import by_single_band, clean_series
     from neuromoe.func._distortion import undistort_by_registration
     from neuromoe.func._series import read_series
 
     series = read_series(bold, sidecars)
     print(f"{bold.name}: {series.image.data.shape}, {series.repetition_time_s:g} s", flush=True)
-    clean = _clean(series, slice_timing, motion_passes, motion_backend, slice_timing_backend)
+    clean = clean_series(
+        series,
+        slice_timing=slice_timing,
+        passes=motion_passes,
+        motion_by=motion_backend,
+        timing_by=slice_timing_backend,
+    )
+    if sbref and single_band == "auto":
+        clean = by_single_band(clean, sbref, seed=seed)
     print("motion and slice timing done", flush=True)
     fixed = _undistort(clean, bold, sidecars, fieldmaps if fieldmap_backend == "fsl" else None, fieldmap_sidecars)
     white = load_image(t1w_white, ndim=3) if t1w_white and coregistration_backend == "fsl" else None
@@ -136,64 +151,24 @@ def correct(
         print(f"distortion {told or place.problems}", flush=True)
     brain = _brain(clean, place, fixed)
     record: dict[str, Any] = {
-        "sources": [path for path in (bold, t1w, t1w_mask, template, *(fieldmaps or [])) if path is not None],
+        "sources": [path for path in (bold, sbref, t1w, t1w_mask, template, *(fieldmaps or [])) if path is not None],
         "parameters": {"slice_timing": slice_timing, "motion_passes": motion_passes, "seed": seed}
         | {"motion_backend": motion_backend, "slice_timing_backend": slice_timing_backend}
         | {"fieldmap_backend": fieldmap_backend if fixed and not told else "none"}
         | {"coregistration_backend": coregistration_backend}
-        | {"distortion": distortion, "max_distortion_mm": max_distortion_mm},
+        | {"single_band": single_band, "distortion": distortion, "max_distortion_mm": max_distortion_mm},
     }
     _write_images(clean, brain, boldref, mask, slicetimed, record)
     write_affines(motion, clean.motion)
     write_transform(transform, (*place.chain, fixed.way) if fixed else place.chain)
     write_sidecar(transform, **record, **_description(place, direct=t1w is None), DistortionCorrection=told)
-    limits = {"lost_warn": coregistration_warn, "lost_fail": coregistration_fail, "direct": t1w is None}
+    limits: dict[str, Any] = {"lost_warn": coregistration_warn, "lost_fail": coregistration_fail, "direct": t1w is None}
+    limits["failures"] = [f"the T1w failed: {why}" for why in failures_of(t1w)]
     _judge(quality, clean, brain, place, fd_threshold_mm=fd_threshold_mm, **limits)
 
 
-@dataclass(frozen=True, eq=False)
-class _Clean:
-    series: "Series"
-    timed: Image
-    moment_s: float | None
-    motion: NDArray
-    reference: Image
-    bright: NDArray
-    unsteady: int
-
-
-def _clean(series: "Series", slice_timing: bool, passes: int, motion_by: str, timing_by: str) -> _Clean:
-    from neuromoe.core.fsl import mcflirt, slicetimer
-    from neuromoe.func._mask import epi_mask
-    from neuromoe.func._slicetiming import middle_s
-
-    image, times = series.image, series.slice_times_s if slice_timing else None
-    repetition_time_s = series.repetition_time_s
-    if motion_by == "fsl":
-        motion = mcflirt(image, repetition_time_s=repetition_time_s)
-    else:
-        motion = estimate_motion(image.data, image.affine, passes=passes, slice_axis=series.slice_axis)
-    moment_s = None
-    if times is not None:
-        moment_s = middle_s(times)
-        by = slicetimer if timing_by == "fsl" else _own_slice_timing
-        image = image.like(by(image, times, axis=series.slice_axis, repetition_time_s=repetition_time_s))
-    unsteady = _unsteady(series.image)
-    steady = slice(unsteady, None)
-    reference = image.like(mean_of_aligned(image.data[..., steady], image.affine, motion[steady]))
-    return _Clean(series, image, moment_s, motion, reference, epi_mask(reference), unsteady)
-
-
-def _unsteady(image: Image) -> int:
-    """Count the volumes before the steady state, by the mean of what is bright."""
-    from neuromoe.func._framewise import unsteady_volumes
-
-    first = image.data[..., :50:5].mean(axis=3)
-    return unsteady_volumes(image.data[first > first.mean()].mean(axis=0))
-
-
 def _undistort(
-    clean: _Clean,
+    clean: "Clean",
     bold: Path,
     sidecars: list[Path] | None,
     fieldmaps: list[Path] | None,
@@ -209,7 +184,7 @@ def _undistort(
 
 
 def _place(
-    clean: _Clean, t1w: Path | None, t1w_mask: Path | None, white: Image | None, template: Path, seed: int
+    clean: "Clean", t1w: Path | None, t1w_mask: Path | None, white: Image | None, template: Path, seed: int
 ) -> "Placement":
     from neuromoe.func._registration import place_in_t1w, place_in_template
 
@@ -219,19 +194,13 @@ def _place(
     return place_in_t1w(clean.reference, clean.bright, load_image(t1w, ndim=3), head_mask, seed=seed, white=white)
 
 
-def _own_slice_timing(image: Image, times: NDArray, *, axis: int, repetition_time_s: float) -> NDArray:
-    from neuromoe.func._slicetiming import correct_slice_timing
-
-    return correct_slice_timing(image.data, times, axis=axis, repetition_time_s=repetition_time_s)
-
-
-def _at_rest(clean: _Clean, fixed: "Undistorted | None") -> _Clean:
+def _at_rest(clean: "Clean", fixed: "Undistorted | None") -> "Clean":
     from neuromoe.func._mask import epi_mask
 
     return replace(clean, reference=fixed.reference, bright=epi_mask(fixed.reference)) if fixed else clean
 
 
-def _brain(clean: _Clean, place: "Placement", fixed: "Undistorted | None") -> NDArray:
+def _brain(clean: "Clean", place: "Placement", fixed: "Undistorted | None") -> NDArray:
     from neuromoe.func._fieldmap import distorted
     from neuromoe.func._mask import anatomical_mask, volume_verdict
 
@@ -242,11 +211,11 @@ def _brain(clean: _Clean, place: "Placement", fixed: "Undistorted | None") -> ND
 
 
 def _write_images(
-    clean: _Clean, brain: NDArray, boldref: Path, mask: Path, slicetimed: Path, record: dict[str, Any]
+    clean: "Clean", brain: NDArray, boldref: Path, mask: Path, slicetimed: Path, record: dict[str, Any]
 ) -> None:
     repetition_time_s = clean.series.repetition_time_s
     save_image(clean.reference, boldref)
-    write_sidecar(boldref, **record)
+    write_sidecar(boldref, **record, **clean.told)
     save_image(clean.reference.like(brain), mask, dtype=np.uint8)
     write_sidecar(mask, **record, Type="Brain")
     save_image(_rounded(clean.timed), slicetimed, repetition_time_s=repetition_time_s)
@@ -276,7 +245,7 @@ def _description(place: "Placement", *, direct: bool) -> dict[str, Any]:
 
 
 def _judge(
-    quality: Path, clean: _Clean, brain: NDArray, place: "Placement", *, fd_threshold_mm: float, **limits: Any
+    quality: Path, clean: "Clean", brain: NDArray, place: "Placement", *, fd_threshold_mm: float, **limits: Any
 ) -> None:
     from neuromoe.func import _quality
     from neuromoe.func._sampling import aligned
@@ -288,11 +257,11 @@ def _judge(
         _quality.motion_numbers(clean.motion, brain, affine, fd_threshold_mm=fd_threshold_mm)
         | _quality.course_numbers(courses)
         | _quality.smoothness(courses, brain, clean.reference.voxel_mm)
-        | _quality.image_numbers(clean.reference, brain)
+        | _quality.image_numbers(clean.mean, brain)
         | _quality.placement_numbers(place.found, brain, clean.bright, affine)
         | {"volumes": volumes, "volumes_lost": clean.unsteady}
         | {"duration_s": volumes * clean.series.repetition_time_s}
     )
-    problems = [*place.problems, *short_reason(volumes, clean.series.repetition_time_s)]
+    problems = [*clean.problems, *place.problems, *short_reason(volumes, clean.series.repetition_time_s)]
     verdict, reasons = _quality.judge(numbers, brain, clean.bright, affine, problems=problems, **limits)
     write_quality(quality, numbers, verdict, reasons)

@@ -195,7 +195,7 @@ def normalize(
 
 
 def _inside(run: "Run", target: Template) -> NDArray[np.bool_]:
-    covered = resample(run.boldref.like(run.brain.astype(np.float32)), target.grid, run.chain)
+    covered = resample(run.boldref.like(run.brain), target.grid, run.chain)
     return target.brain_mask & (covered > 0.5)
 
 

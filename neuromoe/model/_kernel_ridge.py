@@ -109,7 +109,7 @@ def solve(
 
     References
     ----------
-    Cawley GC 2006, doi:10.1109/IJCNN.2006.246634.
+    An S et al. 2007, doi:10.1016/j.patcog.2006.12.015.
     """
     inverse_NN = np.linalg.inv(kernel_NN + np.diag(ridges_N))
     row_N = inverse_NN.sum(axis=0)

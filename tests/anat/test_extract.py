@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromoe.anat._head import at_voxel_mm, correct_bias, crop_neck, foreground, stretch
-from neuromoe.anat._quality import artefact_share, entropy_focus, tissue_contrast
+from neuromoe.anat._quality import artefact_share, tissue_contrast
 from neuromoe.anat.extract import extract
 from neuromoe.core.errors import InputError
 from neuromoe.core.geometry import Grid, resample
 from neuromoe.core.images import Image, load_image, save_image
+from neuromoe.core.quality import entropy_focus
 
 OUTPUTS = ("preproc", "mask", "gm", "wm", "csf")
 

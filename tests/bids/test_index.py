@@ -3,6 +3,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,28 +99,59 @@ def test_all_dwi_runs_are_used_and_one_bold_run(tmp_path):
     assert used(run_index(bids, tmp_path, task="nback"), "func") == ["sub-001_task-nback_bold.nii.gz"]
 
 
-def reference_beside(image: Path) -> str:
-    """Write a single-band reference of a run."""
+def reference_beside(image: Path) -> Path:
+    """Write the first volume of a run as its single-band reference."""
     suffix = image.name.rsplit("_", 1)[1]
     reference = image.with_name(image.name.replace(suffix, "sbref.nii.gz"))
-    shutil.copyfile(image, reference)
-    return reference.name
+    nib.save(nib.load(image).slicer[..., 0], reference)
+    return reference
 
 
-def test_single_band_references_of_the_runs_used_are_listed_with_one_note_in_all(tmp_path):
+@pytest.fixture
+def with_references(tmp_path) -> Path:
+    """Two people, each with a reference of the run that is used, of another run and of diffusion."""
     bids = made_dataset(tmp_path / "bids", 2, modalities=[("anat",)])
-    expected = set()
     for person in ("sub-001", "sub-002"):
-        expected.add(reference_beside(add_image(bids, f"{person}_task-rest_run-1", "func")))
-        expected.add(reference_beside(add_image(bids, f"{person}_dir-AP", "dwi")))
-        reference_beside(add_image(bids, f"{person}_task-rest_run-2", "func"))
-    tables = run_index(bids, tmp_path)
-    listed = [row for row in tables["manifest"] if row["suffix"] == "sbref"]
-    assert {Path(row["path"]).name for row in listed} == expected
-    assert all(row["used"] == "false" and "mean of the aligned volumes" in row["reason"] for row in listed)
+        for run in (1, 2):
+            reference_beside(add_image(bids, f"{person}_task-rest_run-{run}", "func"))
+        reference_beside(add_image(bids, f"{person}_dir-AP", "dwi"))
+    return bids
+
+
+def references(tables) -> dict[str, dict[str, str]]:
+    return {Path(row["path"]).name: row for row in tables["manifest"] if row["suffix"] == "sbref"}
+
+
+def test_single_band_references_of_the_runs_used_name_their_run(with_references, tmp_path):
+    tables = run_index(with_references, tmp_path)
+    found = references(tables)
+    people = ("sub-001", "sub-002")
+    assert set(found) == {f"{one}_{name}_sbref.nii.gz" for one in people for name in ("task-rest_run-1", "dir-AP")}
+    for name, row in found.items():
+        assert row["used"] == ("true" if row["modality"] == "func" else "false")
+        assert Path(row["intended_for"]).name.rsplit("_", 1)[0] == name.rsplit("_", 1)[0]
     (noted,) = [row for row in tables["issues"] if row["code"] == "SBREF_UNUSED"]
-    assert noted["severity"] == "note" and noted["message"].startswith("4 images are")
-    assert used(tables, "func") == [f"{person}_task-rest_run-1_bold.nii.gz" for person in ("sub-001", "sub-002")]
+    assert noted["severity"] == "note" and noted["message"].startswith("2 images are") and "b=0" in noted["message"]
+    assert {row["func"] for row in tables["sessions"]} == {"true"}
+
+
+def test_single_band_references_can_be_left_alone(with_references, tmp_path):
+    tables = run_index(with_references, tmp_path, single_band="off")
+    assert {row["used"] for row in references(tables).values()} == {"false"}
+    assert sum(row["code"] == "SBREF_UNUSED" for row in tables["issues"]) == 2
+
+
+def test_of_a_reference_in_parts_the_magnitude_is_used_and_several_volumes_are_none(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])
+    run = add_image(bids, "sub-001_task-rest", "func")
+    for part in ("mag", "phase"):
+        shutil.copyfile(run, run.with_name(f"sub-001_task-rest_part-{part}_sbref.nii.gz"))
+    found = references(run_index(bids, tmp_path))
+    assert "5 volumes" in found["sub-001_task-rest_part-mag_sbref.nii.gz"]["reason"]
+    reference_beside(run).rename(run.with_name("sub-001_task-rest_part-mag_sbref.nii.gz"))
+    found = references(run_index(bids, tmp_path))
+    assert found["sub-001_task-rest_part-mag_sbref.nii.gz"]["used"] == "true"
+    assert "phase" in found["sub-001_task-rest_part-phase_sbref.nii.gz"]["reason"]
 
 
 def test_multi_echo_is_refused_and_the_message_says_what_to_do(tmp_path):
@@ -145,7 +177,6 @@ def test_a_task_run_stands_in_for_rest_with_a_warning(tmp_path):
 
 
 def test_the_finest_t1w_is_used(tmp_path):
-    import nibabel as nib
     import numpy as np
 
     bids = made_dataset(tmp_path / "bids", 1, modalities=[("anat",)])

@@ -116,3 +116,10 @@ def test_doctor_lists_every_program(capsys):
     doctor()
     printed = capsys.readouterr().out
     assert [name for name in PROGRAMS if f"\n  {name} " not in printed] == []
+
+
+def test_dipy_denoises_and_fits_when_asked_and_needs_no_program():
+    given = settings(dwi__correct__denoise_backend="dipy", dwi__normalize__tensor_backend="dipy")
+    chosen = resolve(given, nothing)
+    assert (chosen["dwi.correct.denoise_backend"], chosen["dwi.normalize.tensor_backend"]) == ("dipy", "dipy")
+    assert resolve(settings(), everything)["dwi.correct.denoise_backend"] == "numpy"

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,16 @@ def test_directions_in_one_plane_are_refused():
 def test_a_t1w_without_its_transform_is_refused(written, tmp_path):
     with pytest.raises(InputError, match="the T1w alone"):
         normalize(**written["inputs"], t1w=written["t1w"]["t1w"], **outputs(tmp_path, "x.txt"))
+
+
+def test_a_t1w_that_failed_fails_what_was_placed_by_it(written, with_t1w, tmp_path):
+    anatomy = written["t1w"] | {"t1w": Path(shutil.copy(written["t1w"]["t1w"], tmp_path / "t1w.nii.gz"))}
+    (tmp_path / "t1w.json").write_text(json.dumps({"Verdict": "fail", "Reasons": ["no brain"]}))
+    out = outputs(tmp_path, "dwi.txt")
+    normalize(**written["inputs"], **anatomy, **out)
+    quality = read_quality(out["quality"])
+    assert quality["verdict"] == "fail" and quality["reasons"] == ["the T1w failed: no brain"]
+    assert out["fa_template"].read_bytes() == with_t1w["fa_template"].read_bytes()
 
 
 def test_an_empty_mask_is_refused(written, tmp_path):

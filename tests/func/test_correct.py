@@ -189,6 +189,16 @@ def test_an_impossible_mask_of_the_t1w_is_not_used(person, short, tmp_path, rng,
     assert quality["verdict"] != "pass" and any(words in reason for reason in quality["reasons"])
 
 
+def test_a_t1w_that_failed_fails_the_run_that_was_placed_by_it(person, short, tmp_path):
+    t1w = changed(person.t1w, tmp_path / "t1w.nii.gz")
+    told = {"Verdict": "fail", "Reasons": ["no brain: details inside the mask differ"]}
+    (tmp_path / "t1w.json").write_text(json.dumps(told))
+    quality = read_quality(run_correct(person, tmp_path, bold=short, t1w=t1w)["quality"])
+    assert quality["verdict"] == "fail" and quality["reasons"] == [f"the T1w failed: {told['Reasons'][0]}"] + [
+        reason for reason in quality["reasons"] if reason.startswith("short")
+    ]
+
+
 @pytest.mark.parametrize("t1w", [True, False])
 def test_a_bottle_is_no_head(person, tmp_path, t1w):
     bids = write_bottle(tmp_path / "bids") / "sub-bottle"

@@ -12,6 +12,7 @@ rule func_correct:
         t1w_white=white_for("func", "correct"),
         fieldmaps=fieldmaps("func"),
         fieldmap_sidecars=fieldmaps("func", "sidecars"),
+        sbref=single_band,
     output:
         boldref=FUNC + "boldref.nii.gz",
         mask=FUNC + "desc-brain_mask.nii.gz",

@@ -25,6 +25,7 @@ def index_settings():
         group_column=SETTINGS["group_column"],
         shell_tolerance=SETTINGS["dwi"]["normalize"]["shell_tolerance"],
         unused_fieldmaps=unused_fieldmaps(),
+        single_band=SETTINGS["func"]["correct"]["single_band"],
     )
 
 
@@ -158,7 +159,9 @@ def read_sessions():
     for row in read_table(INDEX["manifest"]):
         if row["used"] == "true":
             session = Session(row["participant_id"], row["session_id"])
-            sessions[session.folder].rows[row["modality"]].append(row)
+            # A reference is no run of its modality.
+            kind = "sbref" if row["suffix"] == "sbref" else row["modality"]
+            sessions[session.folder].rows[kind].append(row)
     return sessions
 
 
@@ -231,6 +234,13 @@ def fieldmaps(modality, column="path"):
         return [f"{BIDS}/{path}" for path in dict.fromkeys(paths)]
 
     return files
+
+
+def single_band(wildcards):
+    """Return the single-band reference of a job's BOLD run, or nothing where there is none."""
+    (run,) = images_of(wildcards, "func")
+    rows = session_of(wildcards).images("sbref")
+    return [f"{BIDS}/{row['path']}" for row in rows if row["intended_for"] == run["path"]]
 
 
 def anatomy(wildcards):
