@@ -4,7 +4,7 @@ from collections import Counter
 SPLIT = f"{OUT}/splits/{SETTINGS['train']['split']['scheme']}.json"
 MODELS = f"{OUT}/models"
 EXPERIMENTS = {name: spec for name, spec in SETTINGS["experiments"].items() if spec}
-PUBLISHED = {name: spec["published"] for name, spec in EXPERIMENTS.items() if "published" in spec}
+PUBLISHED = {name: spec["published"] for name, spec in EXPERIMENTS.items() if spec.get("published") is not None}
 
 
 def labelled_people():
