@@ -61,12 +61,12 @@ class Spent:
 
 
 @contextmanager
-def clock() -> Iterator[Spent]:
+def clock(digits: int = 3) -> Iterator[Spent]:
     """Measure the CPU seconds of a `with` block."""
     spent = Spent()
     before = _cpu_s()
     yield spent
-    spent.cpu_s = round(_cpu_s() - before, 3)
+    spent.cpu_s = round(_cpu_s() - before, digits)
 
 
 def _cpu_s() -> float:

@@ -21,6 +21,7 @@ from neuromoe.model._learner import Batch, Learner, People
 from neuromoe.model._training import TrainerSettings, train_members
 from neuromoe.model.base import LongFit
 from neuromoe.model.cohort import CLINICAL, Cohort
+from neuromoe.model.loading import PatchDataset
 
 
 class NetworkModel(LongFit):
@@ -99,6 +100,7 @@ class NetworkModel(LongFit):
             What linear experts say; default zeros.
         """
         encoded_NF = torch.from_numpy(self._encode_clinical(cohort, positions))
+        patches = PatchDataset(cohort, positions, full_grid=self.tokens == "grid")
         present_NM = self._usable(cohort, positions)
         quality_NMQ = torch.from_numpy(self._quality_of(cohort, positions, present_NM)).float()
         wanted = np.zeros(len(positions), np.int64) if targets is None else targets
@@ -109,7 +111,7 @@ class NetworkModel(LongFit):
             present_BM, tokens = present_NM[rows], {}
             for column, name in enumerate(self.modalities_):
                 if name != CLINICAL and present_BM[:, column].any():
-                    tokens[name] = self._tokens(cohort, name, positions[rows[present_BM[:, column]]])
+                    tokens[name] = self._tokens(patches, name, rows[present_BM[:, column]])
             return Batch(
                 torch.from_numpy(rows),
                 tokens,
@@ -126,8 +128,8 @@ class NetworkModel(LongFit):
         known = cohort.clinical if CLINICAL in self.modalities_ else None
         return self.encoder.encode(None if known is None else known.iloc[positions], len(positions))
 
-    def _tokens(self, cohort: Cohort, name: str, positions: NDArray) -> Tensor:
-        return torch.from_numpy(cohort.patches(name, positions, full_grid=self.tokens == "grid")).float()
+    def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
+        return patches.tokens(name, rows)
 
     def _quality_of(self, cohort: Cohort, positions: NDArray, present_NM: NDArray) -> NDArray:
         """Return encoded quality numbers (N, M, Q); none here."""

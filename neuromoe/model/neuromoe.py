@@ -22,6 +22,7 @@ from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._quality import QualityEncoder
 from neuromoe.model.cohort import CLINICAL, Cohort
+from neuromoe.model.loading import PatchDataset
 from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
 
 # How far a scan counts: never not at all, so that every equation keeps its solution.
@@ -136,12 +137,12 @@ class NeuroMoE(NetworkModel):
         quality = len(self.quality.keys)
         return MixtureNetwork(self.features, places, clinical, quality, len(self.classes_), self.settings)
 
-    def _tokens(self, cohort: Cohort, name: str, positions: NDArray) -> Tensor:
+    def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
         """Read patches less the training people's mean, in deviations of a voxel."""
-        tokens_BTF = super()._tokens(cohort, name, positions)
+        tokens_BTF = super()._tokens(patches, name, rows)
         expert = self.linear[name]
         mean_TF = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:])
-        return (tokens_BTF - mean_TF) * (mean_TF.numel() ** 0.5 / float(expert.scale[0]))
+        return tokens_BTF.sub_(mean_TF).mul_(mean_TF.numel() ** 0.5 / float(expert.scale[0]))
 
     def _quality_of(self, cohort: Cohort, positions: NDArray, present_NM: NDArray) -> NDArray:
         encoded = np.zeros((*present_NM.shape, len(self.quality.keys)))
