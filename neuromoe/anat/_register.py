@@ -39,12 +39,12 @@ class Preset:
 
 PRESETS = {
     "sloppy": Preset("60x20x0", "50x20x0", "1.732vox 0.707vox"),
-    "fast": Preset("60x40x0", "100x50x10", "1.732vox 0.707vox", "100x70x20"),
-    "precise": Preset("60x40x0", "100x100x40", "1.732vox 0.707vox", "100x100x40"),
-    "precise, smoother": Preset("60x40x0", "100x100x40", "2vox 1vox"),
+    "fast": Preset("60x40x0", "100x50x10", "2vox 1vox", "100x70x20"),
+    "precise": Preset("60x40x0", "100x100x40", "2vox 1vox", "100x100x40"),
+    "precise, smoother": Preset("60x40x0", "100x100x40", "3vox 1vox"),
 }
 # The log-Jacobian of a brain that a smooth map explains spreads less than this; see docs/methods.md.
-ROUGH = 0.22
+ROUGH = 0.18
 FREE: dict[str, Any] = {"metric": "NCC 4x4x4", "smoothing": "1.732vox 0vox", "step": 0.25}
 # A freer map is drawn towards the smooth one, by these shares, until no volume is below the least.
 DRAWN, LEAST_VOLUME = (0.0, 0.05, 0.1, 0.2, 0.4, 1.0), 0.005
