@@ -1,13 +1,15 @@
 """The registration of a brain to the template."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._head import at_voxel_mm
+from neuromoe.anat._jacobian import determinants, log_jacobian
 from neuromoe.core.geometry import Grid, sample
-from neuromoe.core.greedy import greedy_affine, greedy_deformable
+from neuromoe.core.greedy import greedy_affine, greedy_field, greedy_inverse
 from neuromoe.core.images import Image, dice
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain, Displacement
@@ -25,19 +27,27 @@ class Preset:
         Iterations from the coarsest to the finest level.
     smoothing : str
         Standard deviation of the smoothing of each step and of the whole field.
+    freer : str, optional
+        Iterations of the deformable part once more, without smoothing of the whole field, where the brain asks for it.
     """
 
     affine: str
     deformable: str
     smoothing: str
+    freer: str | None = None
 
 
 PRESETS = {
     "sloppy": Preset("60x20x0", "50x20x0", "1.732vox 0.707vox"),
-    "fast": Preset("60x40x0", "100x50x10", "1.732vox 0.707vox"),
-    "precise": Preset("60x40x0", "100x100x40", "1.732vox 0.707vox"),
-    "precise, smoother": Preset("60x40x0", "100x100x40", "2vox 1vox"),
+    "fast": Preset("60x40x0", "100x50x10", "2vox 1vox", "100x70x20"),
+    "precise": Preset("60x40x0", "100x100x40", "2vox 1vox", "100x100x40"),
+    "precise, smoother": Preset("60x40x0", "100x100x40", "3vox 1vox"),
 }
+# The log-Jacobian of a brain that a smooth map explains spreads less than this; see docs/methods.md.
+ROUGH = 0.18
+FREE: dict[str, Any] = {"metric": "NCC 4x4x4", "smoothing": "1.732vox 0vox", "step": 0.25}
+# A freer map is drawn towards the smooth one, by these shares, until no volume is below the least.
+DRAWN, LEAST_VOLUME = (0.0, 0.05, 0.1, 0.2, 0.4, 1.0), 0.005
 
 
 def brain_image(head: Image, mask: Image) -> Image:
@@ -63,6 +73,8 @@ def register(
 ) -> tuple[Chain, Chain]:
     """Register a brain to the template's brain by greedy.
 
+    A brain whose map is rough, although smoothed, is registered once more with a freer map.
+
     Parameters
     ----------
     brain : Image (X, Y, Z)
@@ -74,7 +86,7 @@ def register(
     preset : str, default="fast"
         One of :data:`PRESETS`.
     iterations : str, optional
-        Of the deformable part, in place of the preset's.
+        Of the deformable part, in place of the preset's; no freer map is tried then.
     seed : int, default=0
         Of the registration.
 
@@ -87,10 +99,32 @@ def register(
     fixed, moving = _coarse(brain, template, voxel_mm)
     start = Affine(centers_on_each_other(fixed, moving))
     affine = greedy_affine(fixed, moving, initial=start, iterations=how.affine, seed=seed)
-    chain, inverse = greedy_deformable(
-        fixed, moving, initial=affine, iterations=iterations or how.deformable, smoothing=how.smoothing, seed=seed
-    )
-    return tuple(map(tapered, chain)), tuple(map(tapered, inverse))
+    work: dict[str, Any] = {"iterations": iterations or how.deformable, "smoothing": how.smoothing}
+    field = greedy_field(fixed, moving, initial=affine, seed=seed, **work)
+    if how.freer and not iterations and roughness(field, fixed) > ROUGH:
+        print("a rough map: once more with a freer one", flush=True)
+        free = greedy_field(fixed, moving, initial=affine, iterations=how.freer, seed=seed, **FREE)
+        field = unfolded(free, field, fixed)
+    return (tapered(field), affine), (affine.inverse(), tapered(greedy_inverse(field)))
+
+
+def roughness(field: Displacement, brain: Image) -> float:
+    """Return the standard deviation of a displacement's log-Jacobian in a brain, zero outside, on the same grid."""
+    return float(log_jacobian(_volumes(field))[brain.data > 0].std())
+
+
+def _volumes(field: Displacement) -> NDArray:
+    grid = Grid(field.field.shape[:3], field.affine)
+    return determinants(grid.world() + field.field.reshape(-1, 3), grid)
+
+
+def unfolded(free: Displacement, smooth: Displacement, brain: Image) -> Displacement:
+    """Draw a displacement towards a smoother one until nothing in the brain folds or nearly does."""
+    for share in DRAWN:
+        mixed = Displacement((1 - share) * free.field + share * smooth.field, free.affine)
+        if _volumes(mixed)[brain.data > 0].min() > LEAST_VOLUME:
+            break
+    return mixed
 
 
 def _coarse(brain: Image, template: Template, voxel_mm: float) -> tuple[Image, Image]:

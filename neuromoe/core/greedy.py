@@ -108,9 +108,37 @@ def greedy_deformable(
     metric: str = _PATCH,
     iterations: str = "100x50x10",
     smoothing: str = "1.732vox 0.707vox",
+    step: float = 1.0,
     seed: int = 0,
 ) -> tuple[Chain, Chain]:
-    """Find the deformation from `fixed` to `moving`, on top of a linear map.
+    """Find the deformation from `fixed` to `moving`, on top of a linear map, and its inverse.
+
+    The settings are those of :func:`greedy_field`.
+
+    Returns
+    -------
+    chain, inverse : tuple of transforms
+        `fixed` to `moving`, and back.
+    """
+    names, command = _deformation(fixed, moving, fixed_mask, metric, iterations, smoothing, step)
+    results = _run(f"{command} -oinv back", names | {"back": None}, seed, initial)
+    forward, backward = (_field(results[name], fixed.affine) for name in ("warp", "back"))
+    return (forward, initial), (initial.inverse(), backward)
+
+
+def greedy_field(
+    fixed: Image,
+    moving: Image,
+    *,
+    initial: Affine,
+    fixed_mask: Image | None = None,
+    metric: str = _PATCH,
+    iterations: str = "100x50x10",
+    smoothing: str = "1.732vox 0.707vox",
+    step: float = 1.0,
+    seed: int = 0,
+) -> Displacement:
+    """Find the deformation from `fixed` to `moving`, on top of a linear map, without its inverse, which is dear.
 
     Parameters
     ----------
@@ -126,20 +154,39 @@ def greedy_deformable(
         Iterations from the coarsest to the finest level.
     smoothing : str, default="1.732vox 0.707vox"
         Standard deviation of the smoothing of each step and of the whole field.
+    step : float, default=1.0
+        The largest displacement of an iteration, voxels.
     seed : int, default=0
         Of the noise that greedy adds to the images.
 
     Returns
     -------
-    chain, inverse : tuple of transforms
-        `fixed` to `moving`, and back.
+    Displacement
+        To be followed by `initial`.
     """
-    names = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "warp": None, "back": None}
-    mask = _mask(names, fixed_mask)
-    command = f"-m {metric} -i fixed moving -it START {mask} -n {iterations} -s {smoothing} -o warp -oinv back -wp 0"
-    results = _run(command, names, seed, initial)
-    forward, backward = (_field(results[name], fixed.affine) for name in ("warp", "back"))
-    return (forward, initial), (initial.inverse(), backward)
+    names, command = _deformation(fixed, moving, fixed_mask, metric, iterations, smoothing, step)
+    return _field(_run(command, names, seed, initial)["warp"], fixed.affine)
+
+
+def _deformation(
+    fixed: Image, moving: Image, mask: Image | None, metric: str, iterations: str, smoothing: str, step: float
+) -> tuple[dict[str, Any], str]:
+    """Return greedy's images and its command."""
+    names: dict[str, Any] = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "warp": None}
+    inside = _mask(names, mask)
+    how = f"-m {metric} -n {iterations} -s {smoothing} -e {step:g}"
+    return names, f"-i fixed moving -it START {inside} {how} -o warp -wp 0"
+
+
+def greedy_inverse(forward: Displacement) -> Displacement:
+    """Return the inverse of a deformation, by that of its fourth root."""
+    import SimpleITK as sitk
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "warp.nii"
+        # greedy takes a field from a file only.
+        sitk.WriteImage(_vectors(forward), str(path))
+        return _field(_run(f"-iw {path} back -exp 2 -wp 0", {"back": None}, 0)["back"], forward.affine)
 
 
 def _mask(names: dict[str, Any], mask: Image | None) -> str:
@@ -163,6 +210,16 @@ def _run(command: str, names: dict[str, Any], seed: int, start: Affine | None = 
         except Exception as err:
             raise RuntimeError(f"greedy failed on `{command}`: {err}\n{said.getvalue()}") from err
     return greedy
+
+
+def _vectors(displacement: Displacement) -> Any:
+    """Turn a displacement in RAS into a SimpleITK image of vectors in LPS."""
+    import SimpleITK as sitk
+
+    vectors = displacement.field.transpose(2, 1, 0, 3) * np.array([-1, -1, 1], np.float32)
+    out = sitk.GetImageFromArray(np.ascontiguousarray(vectors, np.float32), isVector=True)
+    out.CopyInformation(to_sitk(Image(displacement.field[..., 0], displacement.affine)))
+    return out
 
 
 def _field(warp: Any, affine: NDArray) -> Displacement:

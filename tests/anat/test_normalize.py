@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuromoe.anat import _attempts
+from neuromoe.anat import _attempts, _register
 from neuromoe.anat._attempts import SECOND, Settings, judge, register_well
 from neuromoe.anat._jacobian import determinants, log_jacobian
-from neuromoe.anat._register import PRESETS, brain_image, register, tapered
+from neuromoe.anat._register import PRESETS, brain_image, overlap, register, roughness, tapered, unfolded
 from neuromoe.anat.extract import extract
 from neuromoe.anat.normalize import normalize
 from neuromoe.core.ants import KINDS
@@ -190,3 +190,50 @@ def test_the_verdict_has_a_reason(change, verdict, word):
     assert found == verdict
     assert len(reasons) == (word is not None)
     assert not reasons or word in reasons[0]
+
+
+def wave(voxels, height_mm):
+    """Return a displacement of 2 mm voxels along x, a sine of this many voxels a wave, and a brain that fills it."""
+    grid = Grid((24, 24, 24), np.diag([2.0, 2, 2, 1]))
+    field = np.zeros((*grid.shape, 3), np.float32)
+    field[..., 0] = height_mm * np.sin(2 * np.pi * np.arange(24) / voxels)[:, None, None]
+    return Displacement(field, grid.affine), Image(np.ones(grid.shape, np.float32), grid.affine)
+
+
+def test_roughness_is_the_spread_of_the_local_volume():
+    """A sine of 0.5 mm over 24 mm: volumes of 1 + 0.131 cos, and their logarithm's spread is near 0.131 / sqrt 2."""
+    slow, brain = wave(12, 0.5)
+    quick, _ = wave(6, 0.5)
+    assert roughness(slow, brain) == pytest.approx(0.131 / np.sqrt(2), rel=0.1)
+    assert roughness(quick, brain) > 1.5 * roughness(slow, brain)
+    assert roughness(wave(12, 0)[0], brain) == 0
+
+
+def test_a_folded_map_is_drawn_to_the_smooth_one_just_as_far_as_it_takes():
+    """Its least volume is 1 - 2.6 sin(60 degrees) / 2: a share of 0.12 is needed, 0.2 the next."""
+    free, brain = wave(6, 2.6)
+    smooth, _ = wave(12, 1.0)
+    kept = unfolded(smooth, wave(12, 0)[0], brain)
+    np.testing.assert_array_equal(kept.field, smooth.field)
+    drawn = unfolded(free, smooth, brain)
+    grid = Grid(brain.data.shape, brain.affine)
+    before, after = (determinants(grid.world() + found.field.reshape(-1, 3), grid).min() for found in (free, drawn))
+    assert before < 0 < after
+    np.testing.assert_allclose(drawn.field, 0.8 * free.field + 0.2 * smooth.field, atol=1e-5)
+
+
+def test_a_rough_map_is_followed_by_a_freer_one_that_matches_more(brain, monkeypatch):
+    head, mask, template = brain
+    cut = brain_image(head, mask)
+    maps = {}
+    for name, limit in (("smooth", 9.0), ("free", 0.0)):
+        monkeypatch.setattr(_register, "ROUGH", limit)
+        maps[name] = register(cut, template, voxel_mm=4.0)
+    ncc = {
+        name: overlap(head, mask, template, map_points(way, template.grid.world()))["template_ncc"]
+        for name, (way, _) in maps.items()
+    }
+    assert ncc["free"] > ncc["smooth"]
+    monkeypatch.setattr(_register, "ROUGH", 0.0)
+    by_hand = register(cut, template, voxel_mm=4.0, iterations=PRESETS["fast"].deformable)
+    np.testing.assert_array_equal(by_hand[0][0].field, maps["smooth"][0][0].field)

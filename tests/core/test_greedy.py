@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from neuromoe.core.geometry import map_points, resample, rigid_matrix
-from neuromoe.core.greedy import greedy_affine, greedy_deformable
+from neuromoe.core.greedy import greedy_affine, greedy_deformable, greedy_field, greedy_inverse
 from neuromoe.core.images import Image
 from neuromoe.core.transforms import Affine, Displacement
 
@@ -59,3 +59,22 @@ def test_a_start_at_half_a_turn_is_refined_like_any_other(pair, dof):
     start = Affine(over @ rigid_matrix([8, 0, 0, 0, 0, 0]))
     found = greedy_affine(fixed, moving, initial=start, dof=dof, iterations="40x20")
     assert error_mm((found,), (Affine(over).inverse(),), fixed) < 1
+
+
+def test_a_field_is_inverted_as_the_registration_inverts_it(pair):
+    fixed, moving, _ = pair
+    affine = Affine(np.eye(4))
+    field = greedy_field(fixed, moving, initial=affine)
+    (same, _), _ = greedy_deformable(fixed, moving, initial=affine)
+    np.testing.assert_array_equal(field.field, same.field)
+    assert np.linalg.norm(field.field, axis=-1).max() > 4
+    assert error_mm((field,), (greedy_inverse(field),), fixed) < 0.2
+
+
+def test_smaller_steps_go_less_far(pair):
+    fixed, moving, _ = pair
+    whole, half = (
+        np.abs(greedy_field(fixed, moving, initial=Affine(np.eye(4)), iterations="0x3", step=step).field).max()
+        for step in (1.0, 0.5)
+    )
+    assert half < 0.7 * whole
