@@ -1,5 +1,6 @@
 """List the images, sessions and clinical rows of a dataset."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +94,7 @@ def index(
     from neuromoe.bids._choose import Row, by_filters, one_per_session, with_tensor
     from neuromoe.bids._derivatives import describe_derivatives
     from neuromoe.bids._fieldmaps import find_fieldmaps
-    from neuromoe.bids._people import IDENTITY, People, check_people, clinical_rows
+    from neuromoe.bids._people import IDENTITY, People, check_people, clinical_rows, column_types
     from neuromoe.bids._references import find_references
 
     label = label or {"column": "group"}
@@ -124,7 +125,8 @@ def index(
     write_table(sessions, _session_rows(rows, keys), SESSIONS)
     write_table(issues, [vars(problem) for problem in problems], ISSUES)
     write_table(clinical, features, (*IDENTITY, *columns))
-    write_if_changed(clinical.with_suffix(".json"), _types(columns, serum or []))
+    types = column_types(columns, serum or [], people.levels)
+    write_if_changed(clinical.with_suffix(".json"), json.dumps(types, indent=1) + "\n")
 
 
 def _from_folder(bids_dir: Path) -> list[Any]:
@@ -259,13 +261,3 @@ def _session_rows(rows: Sequence[Any], keys: Sequence[tuple[str, str]]) -> list[
         }
         for participant, session in keys
     ]
-
-
-def _types(columns: dict[str, Any], serum: Sequence[str]) -> str:
-    import json
-
-    types = {}
-    for column, kind in columns.items():
-        kind = {"type": kind} if isinstance(kind, str) else kind
-        types[column] = {"type": kind["type"], "levels": kind.get("levels", []), "serum": column in serum}
-    return json.dumps(types, indent=1) + "\n"

@@ -18,9 +18,9 @@ _RIDGES = 10.0 ** np.arange(-2, 4)
 
 
 def log_softmax(logits_NK: NDArray) -> NDArray:
-    """Normalise logits to log probabilities, row by row."""
-    shifted = logits_NK - logits_NK.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    """Normalise logits to log probabilities over the last axis."""
+    shifted = logits_NK - logits_NK.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def balanced_weights(targets: NDArray, weighted: bool) -> NDArray:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model._diagnosis import diagnose
 from neuromoe.model._learner import Batch, Learner, People
 from neuromoe.model._training import TrainerSettings, train_members
 from neuromoe.model.base import LongFit
@@ -31,6 +32,8 @@ class NetworkModel(LongFit):
     ----------
     history : list of dict
         Losses per epoch.
+    diagnosis : list of str
+        Signs of a failed training by people held out, and what to do.
     """
 
     Settings: ClassVar[type] = TrainerSettings
@@ -38,6 +41,7 @@ class NetworkModel(LongFit):
 
     members: list[Any]
     history: list[dict[str, float]]
+    diagnosis: list[str]
     trained: NDArray
 
     @abstractmethod
@@ -57,6 +61,7 @@ class NetworkModel(LongFit):
     ) -> None:
         """Train `count` members; member m never sees the people of part m."""
         seen = rows if count > 1 else rows[parts < 0]
+        self.history, self.diagnosis = [], []
         weights_K = self._class_weights(self._targets(cohort, seen), self.settings.class_weights)
         targets = self._targets(cohort, rows)
         read = self._reader(cohort, rows, targets=targets, base=base)
@@ -69,6 +74,16 @@ class NetworkModel(LongFit):
             if len(seen):
                 self.history = train_members(learner, folder=self._own_folder(people), progress=self.progress)
         self._rest()
+
+    def _diagnose(
+        self, experts: NDArray, said: NDArray, weights: NDArray, targets: NDArray, present: NDArray, *, gated: bool
+    ) -> None:
+        """Look for signs of a failed training in what is said of people held out."""
+        found = diagnose(self.history, self.modalities_, weights, experts, said, targets, present, gated=gated)
+        self.diagnosis = found
+        if self.progress:
+            for sign in found:
+                print(f"note: {sign}", flush=True)
 
     def _own_folder(self, people: People) -> Path | None:
         """Name a folder that no fit of other people, maps or settings would go on from."""
@@ -169,6 +184,7 @@ class NetworkModel(LongFit):
             "clinical": self.encoder.facts(),
             "trained": self.trained.tolist(),
             "members": len(self.members),
+            "diagnosis": self.diagnosis,
         }
         return {**arrays, "places": self.places_T3}, facts
 
@@ -177,7 +193,7 @@ class NetworkModel(LongFit):
         # JSON sorts the keys; the order of the modalities is the network's.
         self.features = {name: facts["features"][name] for name in self.modalities_ if name != CLINICAL}
         self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
-        self.trained = np.array(facts["trained"], bool)
+        self.trained, self.diagnosis = np.array(facts["trained"], bool), facts["diagnosis"]
         self.members = []
         for number in range(facts["members"]):
             start = f"member{number}."

@@ -206,8 +206,12 @@ class NeuroMoE(NetworkModel):
             bias_prior=stiff * self.settings.bias_prior,
             slope_prior=stiff * self.settings.slope_prior,
         )
+        said_NK = self.mixture.log_proba(log_experts, quality, present_NM)
+        weights_NM = np.exp(self.mixture.log_weights(quality, present_NM))
+        gated = self.settings.gate != "uniform"
+        self._diagnose(log_experts, said_NK, weights_NM, targets, present_NM, gated=gated)
         if self.settings.folds > 1:
-            self.held_out_ = rows, self.mixture.log_proba(log_experts, quality, present_NM)
+            self.held_out_ = rows, said_NK
 
     def _gate_inputs(self, cohort: Cohort, positions: NDArray, clinical_NM1: NDArray) -> NDArray:
         """Return quality numbers and, last, what the members' gates say by the clinical features (n, M, Q + 1)."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from neuromoe.core.errors import InputError
 from neuromoe.model._learner import Batch
+from neuromoe.model._linear import log_softmax
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
@@ -177,6 +178,15 @@ class NeuroMoEPaper(NetworkModel):
         inner, aside = (rows[self._usable(cohort, rows).any(axis=1)] for rows in (inner, aside))
         parts = np.repeat([-1, 0], [len(inner), len(aside)])
         self._train(cohort, np.concatenate([inner, aside]), parts, 1, self._objective)
+        if len(aside) and self.history:
+            self._judge(cohort, aside)
+
+    def _judge(self, cohort: Cohort, rows: NDArray) -> None:
+        present_NM = self._usable(cohort, rows)
+        logits_NMK = self._ask(self._reader(cohort, rows), len(rows), self.members[0].expert_logits)
+        gated = self.settings.gate == "clinical"
+        said = log_softmax(logits_NMK), self._predict_log(cohort, rows), self._gate(cohort, rows, present_NM)
+        self._diagnose(*said, self._targets(cohort, rows), present_NM, gated=gated)
 
     def _chosen(self) -> NDArray:
         """Tell which modalities the settings name (M,)."""
