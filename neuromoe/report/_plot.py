@@ -34,11 +34,13 @@ def short(number: float | None) -> str:
 
     Examples
     --------
-    >>> short(0.123456), short(1503.2), short(float("nan")), short(2.0)
-    ('0.123', '1503', 'n/a', '2')
+    >>> short(0.123456), short(1503.2), short(float("nan")), short(2.0), short(3e-17)
+    ('0.123', '1503', 'n/a', '2', '0')
     """
     if number is None or not math.isfinite(number):
         return "n/a"
+    # Less is the rounding of sums.
+    number = 0 if abs(number) < 1e-12 else number
     if number == 0 or 1e-3 <= abs(number) < 1e6:
         digits = max(2 - math.floor(math.log10(abs(number))), 0) if number else 0
         text = f"{number:.{digits}f}"

@@ -25,8 +25,8 @@ def result(
     predictions : list of path, optional
         `predictions.tsv` of the same experiments, in the same order.
     models : path, optional
-        The folder of fitted models, a folder for each experiment in it: of those that choose between models, the page
-        says what they chose.
+        The folder of fitted models, a folder for each experiment in it: the page says what those chose that choose
+        between models, and which trainings show signs of failure.
     published : dict, optional
         Accuracies that others report, by experiment, to stand beside ours.
     demo : bool, default=False
@@ -39,7 +39,7 @@ def result(
     """
     from neuromoe.core.errors import InputError
     from neuromoe.report import _scores
-    from neuromoe.report._choices import choice_rows
+    from neuromoe.report._fitted import choice_rows, sign_rows
     from neuromoe.report._page import write_page
     from neuromoe.report._predicted import person_figure
     from neuromoe.report._trust import trust
@@ -67,6 +67,7 @@ def result(
         confusions=[{"record": record, "rows": _scores.confusion_rows(record)} for record in records],
         published=published or {},
         choices=[found for record in records if (found := choice_rows(models, record["experiment"]))],
+        signs=[found for record in records if (found := sign_rows(models, record["experiment"]))],
         gates=[rows for rows in map(_scores.gate_rows, records) if rows],
         reliabilities=[_scores.reliability_figure(record) for record in records],
         persons=[person_figure(record["experiment"], path) for record, path in pairs],

@@ -1,0 +1,40 @@
+"""What fitted models say of themselves, on the result's page."""
+
+import json
+
+from neuromoe.report._fitted import choice_rows, sign_rows
+
+
+def _write(models, experiment: str, fold: int, fitted: dict) -> None:
+    folder = models / experiment / f"repeat-0_fold-{fold}" / "model"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(json.dumps({"fitted": fitted}))
+
+
+def _choice(loss: float, weight: float) -> list[dict]:
+    row = {"candidate": "one", "held_out_nll": loss, "held_out_balanced_accuracy": 0.5, "weight": weight}
+    return [row, row | {"candidate": "other", "weight": 1 - weight}]
+
+
+def test_choices_are_averaged_over_folds(tmp_path):
+    for fold, (loss, weight) in enumerate([(0.4, 1.0), (0.6, 0.5)]):
+        _write(tmp_path, "auto", fold, {"choice": _choice(loss, weight)})
+    found = choice_rows(tmp_path, "auto")
+    assert found["folds"] == 2
+    one, other = found["rows"]
+    assert (one["held_out_nll"], one["weight"], one["used"]) == (0.5, 0.75, 2)
+    assert (other["weight"], other["used"]) == (0.25, 1)
+
+
+def test_signs_name_their_fold(tmp_path):
+    _write(tmp_path, "net", 0, {"diagnosis": []})
+    _write(tmp_path, "net", 1, {"diagnosis": ["the gate is unused"]})
+    found = sign_rows(tmp_path, "net")
+    assert (found["with"], found["folds"]) == (1, 2)
+    assert found["rows"] == [{"fold": "repeat-0_fold-1", "sign": "the gate is unused"}]
+
+
+def test_models_that_say_nothing_have_no_part(tmp_path):
+    _write(tmp_path, "plain", 0, {})
+    for models in (tmp_path, None):
+        assert choice_rows(models, "plain") is None and sign_rows(models, "plain") is None
