@@ -4,6 +4,7 @@ Axis letters: N people, F features, K class.
 """
 
 import numpy as np
+from _deep_peers import DEEP, learn_deep
 from _simulators import MODALITIES, Simulated
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ OURS = (
     "neuromoe",
     "neuromoe-auto",
 )
-PEERS = (*(f"svm-{name}" for name in MODALITIES), "early-svm-linear", "early-svm-rbf", "random-forest")
+PEERS = (*(f"svm-{name}" for name in MODALITIES), "early-svm-linear", "early-svm-rbf", "random-forest", *DEEP)
 
 
 def learn(method: str, simulated: Simulated, seed: int) -> tuple[NDArray, NDArray | None]:
@@ -29,6 +30,8 @@ def learn(method: str, simulated: Simulated, seed: int) -> tuple[NDArray, NDArra
     if method in OURS:
         model = build_model(method, seed=seed).fit(cohort, train)
         return model.predict_proba(cohort, external), model.gate(cohort, external)
+    if method in DEEP:
+        return learn_deep(method, simulated, seed), None
     names = [method.removeprefix("svm-")] if method.startswith("svm-") else [*MODALITIES, "clinical"]
     features = np.hstack([_filled(simulated, name) for name in names])
     targets = cohort.labels[train].astype(int)

@@ -1,0 +1,101 @@
+"""Deep peers of MONAI that fuse early: all maps are channels of one volume, zeros where absent.
+
+Axis letters: N people, C channel, X Y Z voxels, F encoded clinical features, K class.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from _simulators import MODALITIES, SIDE, Simulated
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model._inner import split_inner
+from neuromoe.model.patches import join_patches
+
+DEEP = ("early-cnn", "early-transformer")
+EPOCHS, BATCH, PATIENCE, SHARE = 40, 8, 10, 0.2
+
+
+class _WithClinical(nn.Module):
+    """A network of MONAI on the volumes, and a linear map of the clinical features beside it."""
+
+    def __init__(self, network: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.network, self.clinical = network, nn.Linear(features, classes)
+
+    def forward(self, volumes: Tensor, clinical: Tensor) -> Tensor:
+        logits = self.network(volumes)
+        return (logits[0] if isinstance(logits, tuple) else logits) + self.clinical(clinical)
+
+
+def learn_deep(method: str, simulated: Simulated, seed: int) -> NDArray:
+    """Train with early stopping on an inner part; return the external people's probabilities (n, K)."""
+    cohort, train, external = simulated.cohort, simulated.train, simulated.external
+    targets = cohort.labels[train].astype(int)
+    table = ClinicalEncoder.fit(cohort.clinical.iloc[train], cohort.clinical_types).encode(cohort.clinical, len(cohort))
+    volumes, clinical = torch.from_numpy(_volumes(simulated)), torch.from_numpy(table)
+    kept, aside = split_inner(cohort.groups[train], targets, SHARE, seed)
+    labels = torch.zeros(len(cohort), dtype=torch.long)
+    labels[train] = torch.from_numpy(targets)
+    torch.manual_seed(seed)
+    model = _WithClinical(_network(method, int(targets.max()) + 1), table.shape[1], int(targets.max()) + 1)
+    counts = torch.bincount(labels[train])
+    loss = nn.CrossEntropyLoss(weight=len(train) / (len(counts) * counts))
+    _train(model, volumes, clinical, labels, train[kept], train[aside], loss, seed)
+    with torch.inference_mode():
+        said = [model(volumes[rows], clinical[rows]).softmax(dim=1) for rows in np.array_split(external, 20)]
+    return torch.cat(said).double().numpy()
+
+
+def _volumes(simulated: Simulated) -> NDArray:
+    """Return volumes (N, C, X, Y, Z), each modality less its mean over training people and of unit deviation."""
+    cohort, train = simulated.cohort, simulated.train
+    found = np.zeros((len(cohort), len(MODALITIES), SIDE, SIDE, SIDE), np.float32)
+    for column, name in enumerate(MODALITIES):
+        there = np.flatnonzero(cohort.rows[name] >= 0)
+        maps = join_patches(cohort.patches(name, there), cohort.places, cohort.grid)[:, 0]
+        maps -= maps[np.isin(there, train)].mean(axis=0)
+        found[there, column] = maps / maps.std()
+    return found
+
+
+def _network(method: str, classes: int) -> nn.Module:
+    from monai.networks.nets import ViT, resnet10
+
+    if method == "early-cnn":
+        return resnet10(spatial_dims=3, n_input_channels=len(MODALITIES), num_classes=classes, feed_forward=True)
+    size = {"hidden_size": 64, "mlp_dim": 128, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.3}
+    shape = (SIDE,) * 3
+    return ViT(len(MODALITIES), shape, 4, classification=True, num_classes=classes, post_activation="", **size)
+
+
+def _train(
+    model: nn.Module,
+    volumes: Tensor,
+    clinical: Tensor,
+    labels: Tensor,
+    train: NDArray,
+    val: NDArray,
+    loss: nn.Module,
+    seed: int,
+) -> None:
+    rng, best, waited = np.random.default_rng(seed), np.inf, 0
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=1e-2)
+    state = copy.deepcopy(model.state_dict())
+    for _ in range(EPOCHS):
+        model.train()
+        for rows in np.array_split(rng.permutation(train), max(len(train) // BATCH, 1)):
+            optimizer.zero_grad()
+            loss(model(volumes[rows], clinical[rows]), labels[rows]).backward()
+            optimizer.step()
+        model.eval()
+        with torch.inference_mode():
+            now = float(loss(model(volumes[val], clinical[val]), labels[val]))
+        best, state, waited = (now, copy.deepcopy(model.state_dict()), 0) if now < best else (best, state, waited + 1)
+        if waited >= PATIENCE:
+            break
+    model.load_state_dict(state)
+    model.eval()
