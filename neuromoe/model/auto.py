@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.model._inner import inner_parts
+from neuromoe.model._held_out import held_out_proba
 from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
 from neuromoe.model._pool import temper
 from neuromoe.model.base import LongFit, Model
@@ -80,10 +80,9 @@ class NeuroMoEAuto(LongFit):
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         rows = train if val is None else np.concatenate([train, val])
         targets = self._targets(cohort, rows)
-        parts = inner_parts(cohort.groups[rows], targets, self.settings.folds, self.seed)
         balance = balanced_weights(targets, self.settings.class_weights)
         fitted = {name: self._fit_candidate(name, cohort, rows) for name in self.settings.names}
-        said = [self._held_out(name, model, cohort, rows, parts) for name, model in fitted.items()]
+        said = [held_out_proba(model, cohort, rows, folds=self.settings.folds) for model in fitted.values()]
         said_CNK = np.log(np.maximum(np.stack(said), 1e-12))
         self.weights_C = pick(said_CNK, targets, balance)
         stacked_NK = _stack(said_CNK, self.weights_C)
@@ -104,24 +103,6 @@ class NeuroMoEAuto(LongFit):
             model.progress = self.progress
             model.folder = None if self.folder is None else self.folder / name
         return model.fit(cohort, rows)
-
-    def _held_out(self, name: str, model: Model, cohort: Cohort, rows: NDArray, parts: NDArray) -> NDArray:
-        """Return what a candidate says of people that it did not see (N, K)."""
-        if model.held_out_ is not None:
-            said_NK = np.tile(self.prior_, (len(rows), 1))
-            place = {row: number for number, row in enumerate(rows.tolist())}
-            known, log_proba = model.held_out_
-            said_NK[[place[row] for row in known.tolist()]] = np.exp(log_proba)
-            return said_NK
-        said_NK = np.zeros((len(rows), len(self.classes_)))
-        for part in np.unique(parts):
-            inside, outside = parts != part, parts == part
-            if len(set(cohort.labels[rows[inside]])) < len(self.classes_):
-                said_NK[outside] = self.prior_
-                continue
-            fold = type(model)(seed=self.seed, **asdict(model.settings)).fit(cohort, rows[inside])
-            said_NK[outside] = fold.predict_proba(cohort, rows[outside])
-        return said_NK
 
     def _report(
         self, names: Sequence[str], said_CNK: NDArray, stacked_NK: NDArray, targets: NDArray, balance: NDArray

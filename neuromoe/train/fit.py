@@ -23,6 +23,7 @@ def fit(
     experiment: str,
     kind: str,
     settings: dict[str, Any] | None = None,
+    search: dict[str, Any] | None = None,
     repeat: int = 0,
     fold: int = 0,
     threads: int = 1,
@@ -50,6 +51,8 @@ def fit(
         The model, one of `neuromoe.model.available()`.
     settings : dict, optional
         The model's own.
+    search : dict, optional
+        `trials` and `space` of a search for settings within the training people, see `neuromoe.model.search`.
     repeat, fold : int, default=0
         Which of the split's, both counted from 0.
     threads : int, default=1
@@ -78,6 +81,12 @@ def fit(
     counts = ", ".join(f"{len(value)} {name}" for name, value in rows.items())
     print(f"{experiment}, repeat {repeat}, fold {fold}: {kind} on {counts} sessions", flush=True)
     own_seed = int(np.random.SeedSequence([seed, repeat, fold]).generate_state(1)[0])
+    if search:
+        from neuromoe.model.search import search_settings
+
+        both = np.concatenate([rows["train"], rows["val"]])
+        found = search_settings(kind, cohort, both, settings=settings or {}, seed=own_seed, progress=True, **search)
+        settings = found.settings
     fitted = build_model(kind, seed=own_seed, **(settings or {}))
     if isinstance(fitted, LongFit):
         fitted.folder, fitted.progress = model.parent / "training", True

@@ -46,6 +46,7 @@ rule train_fit:
             experiment=lambda wildcards: wildcards.experiment,
             kind=experiment("model"),
             settings=experiment("settings"),
+            search=experiment("search"),
             repeat=lambda wildcards: int(wildcards.repeat),
             fold=lambda wildcards: int(wildcards.fold),
             seed=SETTINGS["seed"],

@@ -1,0 +1,46 @@
+"""What a model says of training people that it did not see.
+
+Axis letters: N people, K class.
+"""
+
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromoe.model._inner import inner_parts
+from neuromoe.model.base import Model
+from neuromoe.model.cohort import Cohort
+
+
+def held_out_proba(model: Model, cohort: Cohort, rows: NDArray, *, folds: int) -> NDArray:
+    """Predict each training person by parts of the model, or by models of its kind, that did not see the person.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted on the people at `rows`.
+    cohort : Cohort
+    rows : array (N,), int
+        Positions.
+    folds : int
+        Inner parts, for a model that is not cross-fitted by itself.
+
+    Returns
+    -------
+    array (N, K)
+        Probabilities; the class prior where nothing could be fitted or read.
+    """
+    said_NK = np.tile(model.prior_, (len(rows), 1))
+    if model.held_out_ is not None:
+        known, log_proba = model.held_out_
+        place = {row: number for number, row in enumerate(rows.tolist())}
+        said_NK[[place[row] for row in known.tolist()]] = np.exp(log_proba)
+        return said_NK
+    parts = inner_parts(cohort.groups[rows], model._targets(cohort, rows), folds, model.seed)
+    for part in np.unique(parts):
+        inside, outside = parts != part, parts == part
+        if len(set(cohort.labels[rows[inside]])) == len(model.classes_):
+            fold = type(model)(seed=model.seed, **asdict(model.settings)).fit(cohort, rows[inside])
+            said_NK[outside] = fold.predict_proba(cohort, rows[outside])
+    return said_NK

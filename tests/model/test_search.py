@@ -1,0 +1,32 @@
+"""Searching settings by people held out."""
+
+import numpy as np
+import pytest
+
+from neuromoe.core.errors import InputError
+from neuromoe.model.search import search_settings
+
+
+def test_the_best_of_what_was_tried_is_found_and_the_defaults_come_first(made_cohort):
+    cohort = made_cohort(people=60, effect=0.4)
+    space = {"passes": [1, 2], "slope_prior": {"low": 0.1, "high": 10.0, "log": True}}
+    found = search_settings("kernel-moe", cohort, np.arange(60), settings={"folds": 5}, space=space, trials=4)
+    assert len(found.tried) == 4 and found.tried[0]["settings"] == {"passes": 2, "slope_prior": 1.0}
+    assert found.loss == min(one["loss"] for one in found.tried)
+    assert found.settings["folds"] == 5 and {"passes", "slope_prior"} < set(found.settings)
+    again = search_settings("kernel-moe", cohort, np.arange(60), settings={"folds": 5}, space=space, trials=4)
+    assert again == found
+
+
+def test_people_outside_have_no_part_in_the_search(made_cohort):
+    cohort = made_cohort(people=60)
+    choices = {"settings": {}, "space": {"folds": [3, 5]}, "trials": 2}
+    first = search_settings("late-fusion", cohort, np.arange(30), **choices)
+    cohort.labels[30:] = cohort.labels[30:][::-1]
+    assert search_settings("late-fusion", cohort, np.arange(30), **choices) == first
+
+
+def test_a_misspelt_setting_or_range_is_one_clear_error(made_cohort):
+    for space, words in (({"epoch": [1]}, "write epochs"), ({"epochs": {"low": 3, "high": 1}}, "low below high")):
+        with pytest.raises(InputError, match=words):
+            search_settings("neuromoe-paper", made_cohort(), np.arange(24), settings={}, space=space)
