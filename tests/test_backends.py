@@ -60,7 +60,7 @@ def test_without_fsl_our_own_methods_run_and_a_note_tells_of_the_fieldmap(datase
     assert dict(named["func_correct"]) == {
         "motion": "torch", "slice-timing": "scipy", "fieldmap": "none", "coregistration": "scipy",
     }  # fmt: skip
-    assert dict(named["dwi_correct"]) == {"motion": "torch", "fieldmap": "none"}
+    assert dict(named["dwi_correct"]) == {"denoise": "numpy", "motion": "torch", "fieldmap": "none"}
     assert "auto" not in {value for pairs in named.values() for _, value in pairs}
     assert fieldmap_rows(tmp_path / "work") == [("false", "FSL's topup is not installed")]
     issues = read_table(tmp_path / "work" / "out" / "index" / "issues.tsv")
