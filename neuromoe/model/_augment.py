@@ -45,7 +45,8 @@ def augment(batch: Batch, member: Any, settings: Any) -> Batch:
 
 
 def _move(tokens_BTF: Tensor, places_T3: Tensor, *, shift: float, elastic: float, flip: bool) -> Tensor:
-    """Shift, deform and mirror volumes that are given as patches."""
+    """Shift, deform and mirror volumes that are given as patches; the mirror stands amid the brain's box."""
+    places_T3 = places_T3 - places_T3.min(dim=0).values
     grid = (places_T3.max(dim=0).values + 1).tolist()
     volumes = _join(tokens_BTF, places_T3, grid)
     batch, _, *shape = volumes.shape

@@ -204,9 +204,9 @@ class Learner(LightningModule):
 
     def _member_loss(self, member: Any, batch: Batch, mine_B: Tensor) -> Tensor:
         mine = batch.take(mine_B, member.names)
-        count = self._total(mine_B.sum().double())
+        count = self._total(mine_B.sum().float())
         loss_B, penalty = self.objective(member, mine, self.people.class_weights.to(self.device), self._total)
-        self.sums[:2] += torch.stack([loss_B.detach().double().sum().cpu(), torch.tensor(float(len(loss_B)))])
+        self.sums[:2] += torch.stack([loss_B.detach().cpu().double().sum(), torch.tensor(float(len(loss_B)))])
         # Lightning averages gradients over processes; the batch's mean is over all of its people.
         return loss_B.sum() * self.trainer.world_size / count.clamp(min=1).to(loss_B.dtype) + penalty
 
@@ -217,7 +217,7 @@ class Learner(LightningModule):
         for number, member in enumerate(self.members):
             mine = batch.take(parts_B == number, member.names)
             loss_B = self.objective(member, mine, self.people.class_weights.to(self.device), _alone)[0]
-            self.sums[2:] += torch.stack([loss_B.double().sum().cpu(), torch.tensor(float(len(loss_B)))])
+            self.sums[2:] += torch.stack([loss_B.cpu().double().sum(), torch.tensor(float(len(loss_B)))])
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss of training people and of held-out people."""
@@ -229,7 +229,8 @@ class Learner(LightningModule):
             self._close_epoch()
 
     def _close_epoch(self) -> None:
-        sums = self._total(self.sums.to(self.device)).cpu()
+        shared = self.trainer.world_size > 1
+        sums = self._total(self.sums.to(self.device)).cpu() if shared else self.sums
         found = {"train": float(sums[0] / sums[1].clamp(min=1))}
         if sums[3]:
             found["val"] = float(sums[2] / sums[3])

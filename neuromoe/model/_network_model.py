@@ -89,11 +89,14 @@ class NetworkModel(LongFit):
         """Name a folder that no fit of other people, maps or settings would go on from."""
         if self.folder is None:
             return None
-        some = people.read(np.arange(min(len(people.parts), 8)))
-        everybody = [people.parts, people.targets, some.clinical, some.quality, some.base, *some.tokens.values()]
         digest = hashlib.sha256(repr((self.name, self.seed, self.settings)).encode())
-        for values in everybody:
-            digest.update(np.ascontiguousarray(values).tobytes())
+        size = self.settings.batch_size
+        for start in range(0, len(people.parts), size):
+            rows = np.arange(start, min(start + size, len(people.parts)))
+            batch = people.read(rows)
+            known = [batch.clinical, batch.quality, batch.base, batch.present, *batch.tokens.values()]
+            for values in [people.parts[rows], people.targets[rows], *known]:
+                digest.update(np.ascontiguousarray(values).tobytes())
         return self.folder / digest.hexdigest()[:12]
 
     def _rest(self) -> None:
@@ -159,7 +162,7 @@ class NetworkModel(LongFit):
         size, device = self.settings.batch_size, self.settings.device_now()
         with torch.inference_mode():
             chunks = [say(read(np.arange(i, min(i + size, count))).to(device)) for i in range(0, count, size)]
-        return torch.cat(chunks).double().cpu().numpy()
+        return torch.cat(chunks).cpu().double().numpy()
 
     def _check_grid(self, cohort: Cohort) -> None:
         known = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens if name in self.features}

@@ -59,6 +59,11 @@ class TrainerSettings:
     workers: int = 0
     loggers: str = "csv"
 
+    def strategy_now(self) -> str:
+        """Name Lightning's strategy; several processes must bear that a batch lacks a modality, and so an encoder."""
+        shared = self.devices * self.nodes > 1 and self.strategy in ("auto", "ddp")
+        return "ddp_find_unused_parameters_true" if shared else self.strategy
+
     def device_now(self) -> str:
         """Name the device of predictions."""
         if self.device != "auto":
@@ -95,10 +100,10 @@ def train_members(learner: Learner, *, folder: Path | None = None, progress: boo
         callbacks += [TQDMProgressBar()] * terminal + [keeper]
         learner.saying = progress and not terminal
         trainer = Trainer(
-            accelerator={"cuda": "gpu"}.get(s.device, s.device),
+            accelerator={"cuda": "gpu"}.get(s.device_now(), s.device_now()),
             devices=s.devices,
             num_nodes=s.nodes,
-            strategy=s.strategy,
+            strategy=s.strategy_now(),
             precision=s.precision,
             max_epochs=s.epochs,
             callbacks=callbacks,

@@ -50,6 +50,7 @@ class NeuroMoE(NetworkModel):
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         s, rows = self.settings, train if val is None else np.concatenate([train, val])
         self._learn_inputs(cohort, rows)
+        self.trained = self.trained & self._of_all_classes(cohort, rows)
         rows = rows[self._usable(cohort, rows).any(axis=1)]
         targets = self._targets(cohort, rows)
         parts = self._parts(cohort, rows, targets)
@@ -63,6 +64,12 @@ class NeuroMoE(NetworkModel):
         self._train(cohort, rows, parts, s.folds, self._objective, base_NMK)
         held_out = parts >= 0
         self._fit_mixture(cohort, rows[held_out], parts[held_out], base_NMK[held_out], balance[held_out])
+
+    def _of_all_classes(self, cohort: Cohort, rows: NDArray) -> NDArray:
+        """Tell which modalities people of every class have (M,): an expert that lacks a class is sure against it."""
+        targets, present_NM = self._targets(cohort, rows), cohort.present(rows, self.modalities_)
+        counts = [len(np.unique(targets[there])) for there in present_NM.T]
+        return np.array(counts, int) == len(self.classes_)
 
     def _parts(self, cohort: Cohort, rows: NDArray, targets: NDArray) -> NDArray:
         if self.settings.folds > 1:
@@ -98,9 +105,7 @@ class NeuroMoE(NetworkModel):
         self.linear = {}
         for column, name in enumerate(self.modalities_):
             mine = np.flatnonzero(self._usable(cohort, rows)[:, column])
-            if len(np.unique(targets[mine])) < len(self.classes_):
-                self.trained = self.trained & (np.arange(len(self.trained)) != column)
-            elif len(mine):
+            if len(mine):
                 read = self._features(cohort, name, rows[mine])
                 self.linear[name], held_out = fit_linear(
                     read,

@@ -152,7 +152,7 @@ class Network(nn.Module):
             embedding_BD = self.clinical(batch.clinical[there])
         else:
             embedding_BD = self.encoders[name](batch.tokens[name])
-        return logits_BK.index_put((there,), self.experts[name](embedding_BD))
+        return logits_BK.index_put((there,), self.experts[name](embedding_BD).float())
 
 
 class NeuroMoEPaper(NetworkModel):
@@ -231,4 +231,4 @@ class NeuroMoEPaper(NetworkModel):
         with torch.inference_mode():
             device = self.settings.device_now()
             log_gate = self.members[0].log_gate(encoded_NF.to(device), torch.from_numpy(usable_NM).to(device))
-        return log_gate.double().softmax(dim=1).cpu().numpy()
+        return log_gate.cpu().double().softmax(dim=1).numpy()

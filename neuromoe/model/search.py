@@ -86,7 +86,9 @@ def search_settings(
     tried: list[dict[str, Any]] = []
 
     def loss_of(trial: Any) -> float:
-        chosen = {setting: _suggest(trial, setting, values) for setting, values in space.items()}
+        chosen = {
+            setting: _suggest(trial, setting, values, getattr(defaults, setting)) for setting, values in space.items()
+        }
         model = build_model(name, seed=seed, **{**settings, **chosen}).fit(cohort, rows)
         targets = model._targets(cohort, rows)
         log_proba = np.log(np.maximum(held_out_proba(model, cohort, rows, folds=folds), 1e-12))
@@ -139,11 +141,11 @@ def _check(name: str, space: Mapping[str, Any], defaults: Any) -> None:
             )
 
 
-def _suggest(trial: Any, setting: str, values: Any) -> Any:
+def _suggest(trial: Any, setting: str, values: Any, default: Any) -> Any:
     if isinstance(values, list):
         return trial.suggest_categorical(setting, values)
     low, high, log = values["low"], values["high"], bool(values.get("log", False))
-    if isinstance(low, int) and isinstance(high, int):
+    if isinstance(default, int):
         return trial.suggest_int(setting, low, high, log=log)
     return trial.suggest_float(setting, low, high, log=log)
 

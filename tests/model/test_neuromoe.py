@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from neuromoe.core.errors import InputError
-from neuromoe.model import build_model, load
+from neuromoe.model import Cohort, build_model, load
 from neuromoe.model._augment import _cut, _join, _move
 from neuromoe.model._mixture_network import GATES
 from neuromoe.model.neuromoe import trust_of
@@ -62,6 +62,16 @@ def test_a_single_member_sets_people_aside(made_cohort):
     assert np.isfinite(model.predict_proba(cohort, np.arange(36))).all()
 
 
+def test_who_has_only_a_modality_that_one_class_alone_has_does_not_spoil_the_training(rng):
+    labels = np.array(["a", "b", "c"] * 4)
+    maps = {name: rng.normal(size=(12, 1, 8, 8, 8)) for name in ("anat", "dwi")}
+    present = {"anat": np.arange(12) != 0, "dwi": labels == "a"}
+    cohort = Cohort.from_arrays(maps=maps, present=present, labels=labels)
+    model = build_model("neuromoe", **QUICK).fit(cohort, np.arange(12))
+    assert len(model.history) == 3 and np.isfinite([epoch["val"] for epoch in model.history]).all()
+    assert np.allclose(model.predict_proba(cohort, [0]), 1 / 3)
+
+
 def test_scans_of_bad_quality_count_less():
     present = np.array([[True, True], [True, False], [True, True]])
     trust = trust_of(np.array([[-2.0, 0.0], [0.0, 0.0], [0.0, 0.0]]), present)
@@ -86,6 +96,13 @@ def test_a_flip_mirrors_left_and_right_and_a_shift_moves():
     flipped = _join(_move(tokens, places, shift=0.0, elastic=0.0, flip=True), places, [2, 2, 2])
     kinds = [tuple(one[0, :, 0, 0].round().int().tolist()) for one in flipped]
     assert set(kinds) == {tuple(range(8)), tuple(range(7, -1, -1))}
+    # The brain may begin some patches into the grid: the mirror stands in its middle all the same.
+    assert set(
+        map(tuple, _move(tokens, places + 3, shift=0.0, elastic=0.0, flip=True)[:, 0, ::16].round().tolist())
+    ) == {
+        (0.0, 1.0, 2.0, 3.0),
+        (7.0, 6.0, 5.0, 4.0),
+    }
     moved = _join(_move(tokens, places, shift=1.0, elastic=0.0, flip=False), places, [2, 2, 2])
     steps = moved[:, 0, 4, 4, 4] - 4
     # Drawn with deviation 1; the border cuts some off. 64 draws: the deviation's standard error is .09.

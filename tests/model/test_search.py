@@ -30,3 +30,9 @@ def test_a_misspelt_setting_or_range_is_one_clear_error(made_cohort):
     for space, words in (({"epoch": [1]}, "write epochs"), ({"epochs": {"low": 3, "high": 1}}, "low below high")):
         with pytest.raises(InputError, match=words):
             search_settings("neuromoe-paper", made_cohort(), np.arange(24), settings={}, space=space)
+
+
+def test_whole_bounds_of_a_fraction_are_searched_between_too(made_cohort):
+    space = {"bias_prior": {"low": 1, "high": 2}}
+    found = search_settings("kernel-moe", made_cohort(), np.arange(24), settings={}, space=space, trials=4)
+    assert any(one["settings"]["bias_prior"] % 1 for one in found.tried)
