@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from neuromoe.model.loading import as_it_is
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -25,7 +27,7 @@ class Batch:
     rows : tensor (B,), int
         Which of the people.
     tokens : dict of str to tensor (B present, T, F)
-        Patches of those who have the modality, in the batch's order.
+        Patches of those who have the modality, in the batch's order; no entry where nobody has it.
     clinical : tensor (B, F)
         Encoded clinical features.
     present : tensor (B, M), bool
@@ -54,8 +56,9 @@ class Batch:
         """Keep some people; `names` are the columns of `present`."""
         tokens = {}
         for column, name in enumerate(names):
-            if name in self.tokens:
-                tokens[name] = self.tokens[name][chosen_B[self.present[:, column]]]
+            kept = chosen_B[self.present[:, column]]
+            if name in self.tokens and kept.any():
+                tokens[name] = self.tokens[name][kept]
         return replace(self._with(lambda values: values[chosen_B], {}), tokens=tokens)
 
     def _with(self, change: Callable[[Tensor], Tensor], tokens: dict[str, Tensor]) -> "Batch":
@@ -163,7 +166,7 @@ class Learner(LightningModule):
         return DataLoader(
             _Rows(self.people.read, len(self.people.parts)),
             batch_sampler=_Order(rows, self, shuffle=shuffle),
-            collate_fn=_itself,  # type: ignore[arg-type]
+            collate_fn=as_it_is,
             num_workers=self.settings.workers,
             # A loader draws a number when it begins, before or after the epoch's seed is set: not from that stream.
             generator=torch.Generator(),
@@ -255,10 +258,6 @@ class Learner(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the losses ended."""
         self.history = list(checkpoint["history"])
-
-
-def _itself(batch: Batch) -> Batch:
-    return batch
 
 
 def _alone(values: Tensor) -> Tensor:

@@ -144,11 +144,12 @@ def patch_loader(
         shuffle=shuffle,
         generator=torch.Generator().manual_seed(seed),
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=as_it_is,
     )
 
 
-def _as_it_is(batch: Any) -> Any:
+def as_it_is(batch: Any) -> Any:
+    """Take a batch that a dataset read as one for what a loader gives."""
     return batch
 
 

@@ -109,6 +109,12 @@ def test_a_flip_mirrors_left_and_right_and_a_shift_moves():
     assert 0.7 < float(steps.std()) < 1.3
 
 
+def test_augmentation_bears_batches_in_which_nobody_has_a_modality(made_cohort):
+    settings = QUICK | {"batch_size": 2, "noise": 0.1, "intensity": 0.1, "shift": 0.5, "elastic": 0.5, "flip": True}
+    model = build_model("neuromoe", **settings).fit(made_cohort(missing_rate=0.5), np.arange(24))
+    assert np.isfinite([epoch["val"] for epoch in model.history]).all()
+
+
 def test_impossible_settings_are_one_clear_error():
     with pytest.raises(InputError, match="a gate of uniform, quality, linear, mlp"):
         build_model("neuromoe", gate="best")
