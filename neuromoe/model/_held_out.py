@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.model._inner import inner_parts
-from neuromoe.model.base import Model
+from neuromoe.model.base import LEAST, Model
 from neuromoe.model.cohort import Cohort
 
 
-def held_out_proba(model: Model, cohort: Cohort, rows: NDArray, *, folds: int) -> NDArray:
+def held_out_log_proba(model: Model, cohort: Cohort, rows: NDArray, *, folds: int) -> NDArray:
     """Predict each training person by parts of the model, or by models of its kind, that did not see the person.
 
     Parameters
@@ -29,18 +29,18 @@ def held_out_proba(model: Model, cohort: Cohort, rows: NDArray, *, folds: int) -
     Returns
     -------
     array (N, K)
-        Probabilities; the class prior where nothing could be fitted or read.
+        Log probabilities; the class prior's where nothing could be fitted or read.
     """
     said_NK = np.tile(model.prior_, (len(rows), 1))
     if model.held_out_ is not None:
         known, log_proba = model.held_out_
         place = {row: number for number, row in enumerate(rows.tolist())}
         said_NK[[place[row] for row in known.tolist()]] = np.exp(log_proba)
-        return said_NK
+        return np.log(np.maximum(said_NK, LEAST))
     parts = inner_parts(cohort.groups[rows], model._targets(cohort, rows), folds, model.seed)
     for part in np.unique(parts):
         inside, outside = parts != part, parts == part
         if len(set(cohort.labels[rows[inside]])) == len(model.classes_):
             fold = type(model)(seed=model.seed, **asdict(model.settings)).fit(cohort, rows[inside])
             said_NK[outside] = fold.predict_proba(cohort, rows[outside])
-    return said_NK
+    return np.log(np.maximum(said_NK, LEAST))

@@ -15,8 +15,8 @@ from neuromoe.core.errors import InputError
 from neuromoe.model._learner import Batch
 from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL
-from neuromoe.model.encoders import Encoder
-from neuromoe.model.experts import ClinicalNetwork
+from neuromoe.model.encoders import SIZE, Encoder
+from neuromoe.model.experts import ClinicalNetwork, stack_experts
 from neuromoe.model.losses import masked_log_gate
 
 GATES = ("uniform", "quality", "linear", "mlp")
@@ -184,13 +184,13 @@ class QualityGate(nn.Module):
         """Return the logits (B, M)."""
         if self.kind == "uniform":
             return torch.zeros(batch.present.shape, device=batch.present.device)
-        return self.bias + batch.quality @ self.slope + self.by_clinical(batch)
+        return self.bias + batch.quality @ self.slope + self.by_clinical(batch.clinical)
 
-    def by_clinical(self, batch: Batch) -> Tensor:
+    def by_clinical(self, clinical_BF: Tensor) -> Tensor:
         """Return the part (B, M) that the clinical features decide."""
         if self.clinical is None:
-            return torch.zeros(batch.present.shape, device=batch.present.device)
-        return self.clinical(batch.clinical)
+            return torch.zeros((len(clinical_BF), len(self.bias)), device=clinical_BF.device)
+        return self.clinical(clinical_BF)
 
 
 def _silent(layer: nn.Linear) -> nn.Linear:
@@ -228,7 +228,7 @@ class MixtureNetwork(nn.Module):
     ) -> None:
         super().__init__()
         s = settings
-        size = {name: getattr(s, name) for name in ("width", "layers", "heads", "widening", "dropout")}
+        size = {name: getattr(s, name) for name in SIZE}
         self.experts = nn.ModuleDict(
             {name: MapExpert(count, places_T3, classes, rank=s.rank, size=size) for name, count in features.items()}
         )
@@ -250,12 +250,4 @@ class MixtureNetwork(nn.Module):
 
     def additions(self, batch: Batch) -> Tensor:
         """Return what each expert adds to the linear one's logits (B, M, K), zero where the modality is absent."""
-        columns = []
-        for column, name in enumerate(self.names):
-            there = batch.present[:, column].nonzero()[:, 0]
-            found_BK = torch.zeros((len(batch.present), self.classes), device=batch.present.device)
-            if len(there):
-                read = batch.clinical[there] if name == CLINICAL else batch.tokens[name]
-                found_BK = found_BK.index_put((there,), self.experts[name](read).float())
-            columns.append(found_BK)
-        return torch.stack(columns, dim=1)
+        return stack_experts(batch, self.names, self.classes, lambda name, read: self.experts[name](read))

@@ -37,8 +37,6 @@ class NetworkModel(LongFit):
     """
 
     Settings: ClassVar[type] = TrainerSettings
-    tokens: str = "brain"
-
     members: list[Any]
     history: list[dict[str, float]]
     diagnosis: list[str]
@@ -48,23 +46,33 @@ class NetworkModel(LongFit):
     def _build(self) -> nn.Module:
         """Make a member, its weights random."""
 
+    @property
+    def tokens(self) -> str:
+        """Which patches are read: `brain`, those that touch it, or `grid`, all."""
+        return "brain"
+
+    @property
+    def clinical_features(self) -> int | None:
+        """How many encoded clinical features there are; None where the cohort has no clinical table."""
+        return len(self.encoder.features) if CLINICAL in self.modalities_ else None
+
     def _learn_inputs(self, cohort: Cohort, rows: NDArray) -> None:
         """Learn from the training people how inputs are encoded."""
         table = None if cohort.clinical is None else cohort.clinical.iloc[rows]
         self.encoder = ClinicalEncoder.fit(table, cohort.clinical_types)
-        self.trained = np.any(cohort.present(rows, self.modalities_), axis=0, keepdims=True)[0]
+        self.trained = np.asarray(cohort.present(rows, self.modalities_).any(axis=0))
         self.places_T3 = _places(cohort, self.tokens)
         self.features = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens}
 
     def _train(
-        self, cohort: Cohort, rows: NDArray, parts: NDArray, count: int, objective: Any, base: NDArray | None = None
+        self, cohort: Cohort, rows: NDArray, parts: NDArray, count: int, objective: Any, **inputs: NDArray
     ) -> None:
-        """Train `count` members; member m never sees the people of part m."""
+        """Train `count` members; member m never sees the people of part m. `inputs` are those of `_reader`."""
         seen = rows if count > 1 else rows[parts < 0]
         self.history, self.diagnosis = [], []
         weights_K = self._class_weights(self._targets(cohort, seen), self.settings.class_weights)
         targets = self._targets(cohort, rows)
-        read = self._reader(cohort, rows, targets=targets, base=base)
+        read = self._reader(cohort, rows, targets=targets, **inputs)
         # The seed rules within; the caller's own stream of random numbers goes on as if nothing had happened.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -104,7 +112,13 @@ class NetworkModel(LongFit):
             member.to(self.settings.device_now()).eval()
 
     def _reader(
-        self, cohort: Cohort, positions: NDArray, *, targets: NDArray | None = None, base: NDArray | None = None
+        self,
+        cohort: Cohort,
+        positions: NDArray,
+        *,
+        targets: NDArray | None = None,
+        quality: NDArray | None = None,
+        base: NDArray | None = None,
     ) -> Callable[[NDArray], Batch]:
         """Return a function from rows of `positions` to a Batch.
 
@@ -114,16 +128,18 @@ class NetworkModel(LongFit):
         positions : array (n,), int
         targets : array (n,), int, optional
             Default zeros.
+        quality : array (n, M, Q), optional
+            Encoded quality numbers; default none.
         base : array (n, M, K), optional
             What linear experts say; default zeros.
         """
         encoded_NF = torch.from_numpy(self._encode_clinical(cohort, positions))
         patches = PatchDataset(cohort, positions, full_grid=self.tokens == "grid")
         present_NM = self._usable(cohort, positions)
-        quality_NMQ = torch.from_numpy(self._quality_of(cohort, positions, present_NM)).float()
         wanted = np.zeros(len(positions), np.int64) if targets is None else targets
-        base = np.zeros((len(positions), len(self.modalities_), len(self.classes_))) if base is None else base
-        said_NMK = torch.from_numpy(base).float()
+        known_NMQ = np.zeros((*present_NM.shape, 0)) if quality is None else quality
+        said_NMK = np.zeros((*present_NM.shape, len(self.classes_))) if base is None else base
+        quality_NMQ, base_NMK = (torch.from_numpy(values).float() for values in (known_NMQ, said_NMK))
 
         def read(rows: NDArray) -> Batch:
             present_BM, tokens = present_NM[rows], {}
@@ -137,7 +153,7 @@ class NetworkModel(LongFit):
                 torch.from_numpy(present_BM),
                 torch.from_numpy(wanted[rows]),
                 quality_NMQ[rows],
-                said_NMK[rows],
+                base_NMK[rows],
             )
 
         return read
@@ -148,10 +164,6 @@ class NetworkModel(LongFit):
 
     def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
         return patches.tokens(name, rows)
-
-    def _quality_of(self, cohort: Cohort, positions: NDArray, present_NM: NDArray) -> NDArray:
-        """Return encoded quality numbers (N, M, Q); none here."""
-        return np.zeros((*present_NM.shape, 0))
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         # An expert that never saw anybody has nothing to say.

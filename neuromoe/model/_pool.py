@@ -15,6 +15,13 @@ from neuromoe.model._linear import log_softmax, weighted_nll
 # exp of it is 0, sums and products with it are finite.
 _NEVER = -1e9
 POOLS = ("mixture", "product")
+# How far a scan counts: never not at all, so that every equation keeps its solution.
+_TRUSTED = (0.02, 50.0)
+
+
+def trust(slant: NDArray, level: NDArray | float) -> NDArray:
+    """Turn a gate's logits by quality into how far scans count in a regression; `level` counts 1."""
+    return np.clip(np.exp(slant) / level, *_TRUSTED)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.model._held_out import held_out_proba
+from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
 from neuromoe.model._pool import temper
-from neuromoe.model.base import LongFit, Model
+from neuromoe.model.base import LEAST, LongFit, Model
 from neuromoe.model.cohort import Cohort
 
 # Picks of the ensemble: a weight is a multiple of one in so many.
@@ -82,8 +82,8 @@ class NeuroMoEAuto(LongFit):
         targets = self._targets(cohort, rows)
         balance = balanced_weights(targets, self.settings.class_weights)
         fitted = {name: self._fit_candidate(name, cohort, rows) for name in self.settings.names}
-        said = [held_out_proba(model, cohort, rows, folds=self.settings.folds) for model in fitted.values()]
-        said_CNK = np.log(np.maximum(np.stack(said), 1e-12))
+        said = [held_out_log_proba(model, cohort, rows, folds=self.settings.folds) for model in fitted.values()]
+        said_CNK = np.stack(said)
         self.weights_C = pick(said_CNK, targets, balance)
         stacked_NK = _stack(said_CNK, self.weights_C)
         # Each candidate is calibrated; the mean of several is less sure than it should be.
@@ -107,12 +107,16 @@ class NeuroMoEAuto(LongFit):
     def _report(
         self, names: Sequence[str], said_CNK: NDArray, stacked_NK: NDArray, targets: NDArray, balance: NDArray
     ) -> list[dict[str, Any]]:
+        from sklearn.metrics import balanced_accuracy_score
+
         rows = [*zip(names, said_CNK, self.weights_C, strict=True), (self.name, log_softmax(stacked_NK), 1.0)]
         return [
             {
                 "candidate": name,
                 "held_out_nll": round(weighted_nll(log_proba, targets, balance), 4),
-                "held_out_balanced_accuracy": round(_balanced_accuracy(log_proba, targets), 4),
+                "held_out_balanced_accuracy": round(
+                    float(balanced_accuracy_score(targets, log_proba.argmax(axis=1))), 4
+                ),
                 "weight": round(float(weight), 4),
             }
             for name, log_proba, weight in rows
@@ -192,9 +196,4 @@ def pick(said_CNK: NDArray, targets: NDArray, balance: NDArray) -> NDArray:
 
 
 def _stack(said_CNK: NDArray, weights_C: NDArray) -> NDArray:
-    return np.log(np.maximum(np.tensordot(weights_C, np.exp(said_CNK), 1), 1e-12))
-
-
-def _balanced_accuracy(log_proba_NK: NDArray, targets: NDArray) -> float:
-    right = log_proba_NK.argmax(axis=1) == targets
-    return float(np.mean([right[targets == one].mean() for one in np.unique(targets)]))
+    return np.log(np.maximum(np.tensordot(weights_C, np.exp(said_CNK), 1), LEAST))

@@ -19,7 +19,7 @@ from neuromoe.model.cohort import Cohort
 from neuromoe.model.saving import read_arrays, read_facts, write_arrays
 
 # No class is impossible, however sure a model is: the logarithm of a probability stays finite.
-_LEAST = 1e-12
+LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Model(ABC):
         probabilities = np.tile(self.prior_, (len(positions), 1))
         if usable.any():
             log_proba = self._predict_log(cohort, positions[usable])
-            probabilities[usable] = np.maximum(np.exp(log_proba), _LEAST)
+            probabilities[usable] = np.maximum(np.exp(log_proba), LEAST)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
     def predict(self, cohort: Cohort, positions: ArrayLike) -> NDArray:

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+# What the size of an encoder is given by, in the settings of the networks too.
+SIZE = ("width", "layers", "heads", "widening", "dropout")
+
 
 def position_code(places_T3: Tensor, width: int) -> Tensor:
     """Encode places on the patch grid by sines and cosines, a third of the width per axis.

@@ -1,9 +1,44 @@
 """The expert predictors: from one modality's embedding to the classes.
 
-Axis letters: B batch, D width, F encoded clinical features.
+Axis letters: B batch, M modality (expert), D width, F encoded clinical features, K class.
 """
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor, nn
+
+from neuromoe.model._learner import Batch
+from neuromoe.model.cohort import CLINICAL
+
+
+def stack_experts(batch: Batch, names: Sequence[str], classes: int, say: Callable[[str, Tensor], Tensor]) -> Tensor:
+    """Ask each expert of those who have its modality.
+
+    Parameters
+    ----------
+    batch : Batch
+    names : sequence of str
+        The experts, columns of the batch's `present`.
+    classes : int
+        How many logits.
+    say : function
+        From a name and what its expert reads to logits (B present, K).
+
+    Returns
+    -------
+    tensor (B, M, K), float32
+        Zeros where the modality is absent.
+    """
+    columns = []
+    for column, name in enumerate(names):
+        logits_BK = torch.zeros((len(batch.present), classes), device=batch.present.device)
+        there = batch.present[:, column].nonzero()[:, 0]
+        if len(there):
+            read = batch.clinical[there] if name == CLINICAL else batch.tokens[name]
+            logits_BK = logits_BK.index_put((there,), say(name, read).float())
+        columns.append(logits_BK)
+    return torch.stack(columns, dim=1)
 
 
 class Expert(nn.Module):

@@ -17,13 +17,10 @@ from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrink
 from neuromoe.model._kernels import Likeness
 from neuromoe.model._linear import balanced_weights
 from neuromoe.model._maps import Maps, likeness_between
-from neuromoe.model._pool import POOLS, Gate, fit_gate
+from neuromoe.model._pool import POOLS, Gate, fit_gate, trust
 from neuromoe.model._quality import QualityEncoder
 from neuromoe.model.base import Model
 from neuromoe.model.cohort import CLINICAL, Cohort
-
-# How far a scan counts in the second pass: never not at all, so that every equation keeps its solution.
-_LEAST, _MOST = 0.02, 50.0
 
 
 @dataclass(frozen=True)
@@ -202,8 +199,7 @@ class KernelMoE(Model):
 
     def _trust(self, encoded: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """Return how far each scan counts by its quality alone; 1 on average over the training people."""
-        raw = {name: np.exp(values @ self.trust_slope) / self.level[name] for name, values in encoded.items()}
-        return {name: np.clip(values, _LEAST, _MOST) for name, values in raw.items()}
+        return {name: trust(values @ self.trust_slope, self.level[name]) for name, values in encoded.items()}
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         return cohort.present(positions, self.modalities_) & self.trained

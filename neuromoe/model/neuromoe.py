@@ -25,8 +25,6 @@ from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.loading import PatchDataset
 from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
 
-# How far a scan counts: never not at all, so that every equation keeps its solution.
-TRUSTED = (0.02, 50.0)
 # How far the networks' additions to the linear experts may be believed.
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -58,12 +56,14 @@ class NeuroMoE(NetworkModel):
         trust_NM = np.ones((len(rows), len(self.modalities_)))
         base_NMK = self._fit_linear(cohort, rows, targets, balance, trust_NM)
         self.quality = self._learn_quality(cohort, rows)
+        quality_NMQ = self._quality_of(cohort, rows)
         if s.gate != "uniform":
-            trust_NM = self._trust(cohort, rows, targets, balance, base_NMK)
+            trust_NM = self._trust(quality_NMQ, self._usable(cohort, rows), targets, balance, base_NMK)
             base_NMK = self._fit_linear(cohort, rows, targets, balance, trust_NM)
-        self._train(cohort, rows, parts, s.folds, self._objective, base_NMK)
+        self._train(cohort, rows, parts, s.folds, self._objective, quality=quality_NMQ, base=base_NMK)
         held_out = parts >= 0
-        self._fit_mixture(cohort, rows[held_out], parts[held_out], base_NMK[held_out], balance[held_out])
+        known = (values[held_out] for values in (rows, parts, quality_NMQ, base_NMK, balance))
+        self._fit_mixture(cohort, *known)
 
     def _of_all_classes(self, cohort: Cohort, rows: NDArray) -> NDArray:
         """Tell which modalities people of every class have (M,): an expert that lacks a class is sure against it."""
@@ -88,13 +88,20 @@ class NeuroMoE(NetworkModel):
         odd = self.linear[name].oddness(self._features(cohort, name, rows), len(rows))
         return np.column_stack([cohort.quality[name][rows], odd])
 
-    def _trust(self, cohort: Cohort, rows: NDArray, targets: NDArray, balance: NDArray, base_NMK: NDArray) -> NDArray:
+    def _trust(
+        self, quality_NMQ: NDArray, present_NM: NDArray, targets: NDArray, balance: NDArray, base_NMK: NDArray
+    ) -> NDArray:
         """Return how far each scan counts by its quality (N, M), 1 on average, from what the linear experts say."""
-        s, present_NM = self.settings, self._usable(cohort, rows)
-        quality_NMQ = self._quality_of(cohort, rows, present_NM)
-        priors = {"bias_prior": s.bias_prior, "slope_prior": s.slope_prior}
-        _, gate = _pool.fit_gate(base_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)
+        gate = self._fit_gate(base_NMK, targets, quality_NMQ, present_NM, balance)
         return trust_of(quality_NMQ @ gate.slope, present_NM)
+
+    def _fit_gate(
+        self, said_NMK: NDArray, targets: NDArray, quality_NMQ: NDArray, present_NM: NDArray, balance: NDArray
+    ) -> _pool.Gate:
+        s = self.settings
+        stiff = 1e9 if s.gate == "uniform" else 1.0
+        priors = {"bias_prior": stiff * s.bias_prior, "slope_prior": stiff * s.slope_prior}
+        return _pool.fit_gate(said_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)[1]
 
     def _fit_linear(
         self, cohort: Cohort, rows: NDArray, targets: NDArray, balance: NDArray, trust_NM: NDArray
@@ -137,10 +144,8 @@ class NeuroMoE(NetworkModel):
         return said_NMK
 
     def _build(self) -> MixtureNetwork:
-        clinical = len(self.encoder.features) if CLINICAL in self.modalities_ else None
-        places = torch.from_numpy(self.places_T3)
-        quality = len(self.quality.keys)
-        return MixtureNetwork(self.features, places, clinical, quality, len(self.classes_), self.settings)
+        places_T3, sizes = torch.from_numpy(self.places_T3), (len(self.quality.keys), len(self.classes_))
+        return MixtureNetwork(self.features, places_T3, self.clinical_features, *sizes, self.settings)
 
     def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
         """Read patches less the training people's mean, in deviations of a voxel."""
@@ -149,7 +154,9 @@ class NeuroMoE(NetworkModel):
         mean_TF = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:])
         return tokens_BTF.sub_(mean_TF).mul_(mean_TF.numel() ** 0.5 / float(expert.scale[0]))
 
-    def _quality_of(self, cohort: Cohort, positions: NDArray, present_NM: NDArray) -> NDArray:
+    def _quality_of(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        """Return encoded quality numbers (n, M, Q), zeros where absent or clinical; reads the maps."""
+        present_NM = self._usable(cohort, positions)
         encoded = np.zeros((*present_NM.shape, len(self.quality.keys)))
         for column, name in enumerate(self.modalities_):
             mine = np.flatnonzero(present_NM[:, column])
@@ -178,39 +185,26 @@ class NeuroMoE(NetworkModel):
         penalty = balance_penalty(log_gate_BM.exp(), present_BM, corrected=s.balance_correction, total=total)
         return loss_B, s.balance * penalty
 
-    def _fit_mixture(self, cohort: Cohort, rows: NDArray, parts: NDArray, base_NMK: NDArray, balance: NDArray) -> None:
+    def _fit_mixture(
+        self,
+        cohort: Cohort,
+        rows: NDArray,
+        parts: NDArray,
+        quality_NMQ: NDArray,
+        base_NMK: NDArray,
+        balance: NDArray,
+    ) -> None:
         """Decide on people held out how far the networks are believed, and fit the gate."""
         targets, present_NM = self._targets(cohort, rows), self._usable(cohort, rows)
-        added_NMK, clinical_NM1 = np.zeros(base_NMK.shape), np.zeros((*present_NM.shape, 1))
+        added_NMK, clinical_NM = np.zeros(base_NMK.shape), np.zeros(present_NM.shape)
         for part in np.unique(parts):
-            mine = np.flatnonzero(parts == part)
-            added_NMK[mine], clinical_NM1[mine] = self._say(cohort, rows[mine], [self.members[part]])
-        self.share_M = np.ones(len(self.modalities_))
-        for column in range(len(self.modalities_)):
-            mine = np.flatnonzero(present_NM[:, column])
-            if len(mine) and self.settings.linear:
-                losses = [
-                    weighted_nll(
-                        log_softmax(base_NMK[mine, column] + share * added_NMK[mine, column]),
-                        targets[mine],
-                        balance[mine],
-                    )
-                    for share in _SHARES
-                ]
-                self.share_M[column] = _SHARES[int(np.argmin(losses))]
+            mine, members = np.flatnonzero(parts == part), [self.members[part]]
+            added_NMK[mine] = self._additions(cohort, rows[mine], members)
+            clinical_NM[mine] = self._by_clinical(cohort, rows[mine], members)
+        self.share_M = self._shares(base_NMK, added_NMK, targets, present_NM, balance)
         log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
-        quality = self._gate_inputs(cohort, rows, clinical_NM1)
-        stiff = 1e9 if self.settings.gate == "uniform" else 1.0
-        _, self.mixture = _pool.fit_gate(
-            log_experts,
-            targets,
-            quality,
-            present_NM,
-            weights=balance,
-            pool="mixture",
-            bias_prior=stiff * self.settings.bias_prior,
-            slope_prior=stiff * self.settings.slope_prior,
-        )
+        quality = _gate_inputs(quality_NMQ, clinical_NM)
+        self.mixture = self._fit_gate(log_experts, targets, quality, present_NM, balance)
         said_NK = self.mixture.log_proba(log_experts, quality, present_NM)
         weights_NM = np.exp(self.mixture.log_weights(quality, present_NM))
         gated = self.settings.gate != "uniform"
@@ -218,34 +212,47 @@ class NeuroMoE(NetworkModel):
         if self.settings.folds > 1:
             self.held_out_ = rows, said_NK
 
-    def _gate_inputs(self, cohort: Cohort, positions: NDArray, clinical_NM1: NDArray) -> NDArray:
-        """Return quality numbers and, last, what the members' gates say by the clinical features (n, M, Q + 1)."""
-        return np.concatenate(
-            [self._quality_of(cohort, positions, self._usable(cohort, positions)), clinical_NM1], axis=2
-        )
+    def _shares(
+        self, base_NMK: NDArray, added_NMK: NDArray, targets: NDArray, present_NM: NDArray, balance: NDArray
+    ) -> NDArray:
+        """Choose how much of its network's addition each expert takes (M,), all of it without linear experts."""
+        shares_M = np.ones(present_NM.shape[1])
+        for column in np.flatnonzero(present_NM.any(axis=0)) if self.settings.linear else ():
+            mine = present_NM[:, column]
+            base_nK, added_nK = base_NMK[mine, column], added_NMK[mine, column]
+            losses = [
+                weighted_nll(log_softmax(base_nK + share * added_nK), targets[mine], balance[mine]) for share in _SHARES
+            ]
+            shares_M[column] = _SHARES[int(np.argmin(losses))]
+        return shares_M
 
-    def _say(self, cohort: Cohort, positions: NDArray, members: list[Any]) -> tuple[NDArray, NDArray]:
-        """Return the members' mean additions (n, M, K), and gate logits by the clinical features (n, M, 1)."""
-        read = self._reader(cohort, positions)
+    def _additions(self, cohort: Cohort, positions: NDArray, members: list[Any]) -> NDArray:
+        """Return what the members' networks add to the linear experts in the mean (n, M, K)."""
 
         def say(batch: Batch) -> Tensor:
-            added = torch.stack([member.additions(batch) for member in members]).mean(dim=0)
-            logits = torch.stack([member.gate.by_clinical(batch) for member in members]).mean(dim=0)
-            return torch.cat([added, logits[:, :, None]], dim=2)
+            return torch.stack([member.additions(batch) for member in members]).mean(dim=0)
 
-        said = self._ask(read, len(positions), say)
-        return said[:, :, :-1], said[:, :, -1:]
+        return self._ask(self._reader(cohort, positions), len(positions), say)
+
+    def _by_clinical(self, cohort: Cohort, positions: NDArray, members: list[Any]) -> NDArray:
+        """Return the members' mean gate logits by the clinical features (n, M)."""
+        clinical_NF = torch.from_numpy(self._encode_clinical(cohort, positions)).to(self.settings.device_now())
+        with torch.inference_mode():
+            logits = torch.stack([member.gate.by_clinical(clinical_NF) for member in members]).mean(dim=0)
+        return logits.cpu().double().numpy()
+
+    def _weighed_by(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        return _gate_inputs(self._quality_of(cohort, positions), self._by_clinical(cohort, positions, self.members))
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         self._check_grid(cohort)
-        added_NMK, clinical_NM1 = self._say(cohort, positions, self.members)
+        added_NMK = self._additions(cohort, positions, self.members)
         log_experts = log_softmax(self._say_linear(cohort, positions) + self.share_M[:, None] * added_NMK)
-        quality = self._gate_inputs(cohort, positions, clinical_NM1)
-        return self.mixture.log_proba(log_experts, quality, self._usable(cohort, positions))
+        quality, usable_NM = self._weighed_by(cohort, positions), self._usable(cohort, positions)
+        return self.mixture.log_proba(log_experts, quality, usable_NM)
 
     def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
-        _, clinical_NM1 = self._say(cohort, positions, self.members)
-        return np.exp(self.mixture.log_weights(self._gate_inputs(cohort, positions, clinical_NM1), usable_NM))
+        return np.exp(self.mixture.log_weights(self._weighed_by(cohort, positions), usable_NM))
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays, facts = super()._state()
@@ -263,9 +270,13 @@ class NeuroMoE(NetworkModel):
 
 def trust_of(slant_NM: NDArray, present_NM: NDArray) -> NDArray:
     """Turn a gate's logits by quality (N, M) into how far scans count, 1 on average of each modality."""
-    raw_NM = np.exp(slant_NM)
-    level_M = (raw_NM * present_NM).sum(axis=0) / np.maximum(present_NM.sum(axis=0), 1)
-    return np.clip(raw_NM / np.maximum(level_M, np.finfo(float).tiny), *TRUSTED)
+    level_M = (np.exp(slant_NM) * present_NM).sum(axis=0) / np.maximum(present_NM.sum(axis=0), 1)
+    return _pool.trust(slant_NM, np.maximum(level_M, np.finfo(float).tiny))
+
+
+def _gate_inputs(quality_NMQ: NDArray, clinical_NM: NDArray) -> NDArray:
+    """Lay what the members' gates say by the clinical features beside the quality numbers (n, M, Q + 1)."""
+    return np.concatenate([quality_NMQ, clinical_NM[:, :, None]], axis=2)
 
 
 def _leave_out(present_BM: Tensor, rate: float) -> Tensor:

@@ -19,8 +19,8 @@ from neuromoe.model._linear import log_softmax
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
-from neuromoe.model.encoders import Encoder
-from neuromoe.model.experts import ClinicalNetwork, Expert
+from neuromoe.model.encoders import SIZE, Encoder
+from neuromoe.model.experts import ClinicalNetwork, Expert, stack_experts
 from neuromoe.model.gate import Gate
 from neuromoe.model.losses import balance_penalty, masked_log_gate, mix, weighted_cross_entropy
 
@@ -111,13 +111,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         s = settings
-        size: dict[str, Any] = {
-            "width": s.width,
-            "layers": s.layers,
-            "heads": s.heads,
-            "widening": s.widening,
-            "dropout": s.dropout,
-        }
+        size: dict[str, Any] = {name: getattr(s, name) for name in SIZE}
         self.encoders = nn.ModuleDict({name: Encoder(count, places_T3, **size) for name, count in features.items()})
         self.experts = nn.ModuleDict({name: Expert(s.width, classes, dropout=s.dropout) for name in features})
         self.names = list(features)
@@ -140,19 +134,11 @@ class Network(nn.Module):
 
     def expert_logits(self, batch: Batch) -> Tensor:
         """Return each expert's logits (B, M, K), zero where the modality is absent."""
-        columns = [self._logits(name, batch, column) for column, name in enumerate(self.names)]
-        return torch.stack(columns, dim=1)
+        return stack_experts(batch, self.names, self.classes, self._logits)
 
-    def _logits(self, name: str, batch: Batch, column: int) -> Tensor:
-        logits_BK = torch.zeros((len(batch.present), self.classes), device=batch.present.device)
-        there = batch.present[:, column].nonzero()[:, 0]
-        if not len(there):
-            return logits_BK
-        if name == CLINICAL:
-            embedding_BD = self.clinical(batch.clinical[there])
-        else:
-            embedding_BD = self.encoders[name](batch.tokens[name])
-        return logits_BK.index_put((there,), self.experts[name](embedding_BD).float())
+    def _logits(self, name: str, read: Tensor) -> Tensor:
+        encoder = self.clinical if name == CLINICAL else self.encoders[name]
+        return self.experts[name](encoder(read))
 
 
 class NeuroMoEPaper(NetworkModel):
@@ -212,15 +198,13 @@ class NeuroMoEPaper(NetworkModel):
         return loss_B, s.balance * penalty
 
     @property
-    def tokens(self) -> str:  # type: ignore[override]
+    def tokens(self) -> str:
         """Which patches are read."""
         return self.settings.tokens
 
-    members: list[Any]
-
     def _build(self) -> Network:
-        clinical = len(self.encoder.features) if CLINICAL in self.modalities_ else None
-        return Network(self.features, torch.from_numpy(self.places_T3), clinical, len(self.classes_), self.settings)
+        places_T3 = torch.from_numpy(self.places_T3)
+        return Network(self.features, places_T3, self.clinical_features, len(self.classes_), self.settings)
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         self._check_grid(cohort)

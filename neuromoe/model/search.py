@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.model._held_out import held_out_proba
+from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model._linear import balanced_weights, weighted_nll
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.registry import build_model
@@ -91,7 +90,7 @@ def search_settings(
         }
         model = build_model(name, seed=seed, **{**settings, **chosen}).fit(cohort, rows)
         targets = model._targets(cohort, rows)
-        log_proba = np.log(np.maximum(held_out_proba(model, cohort, rows, folds=folds), 1e-12))
+        log_proba = held_out_log_proba(model, cohort, rows, folds=folds)
         loss = weighted_nll(log_proba, targets, balanced_weights(targets, True))
         tried.append({"settings": chosen, "loss": loss})
         if progress:

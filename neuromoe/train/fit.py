@@ -96,7 +96,8 @@ def fit(
     if isinstance(fitted, LongFit):
         fitted.forget_checkpoints()
     write_text(predictions, table.to_csv(sep="\t", index=False, float_format="%.9g", lineterminator="\n"))
-    right = (table["label"] == fitted.predict(cohort, rows["test"]).astype(str)).sum()
+    named = fitted.classes_[table.filter(regex="^p_").to_numpy().argmax(axis=1)].astype(str)
+    right = (table["label"] == named).sum()
     print(f"{right} of {len(table)} test sessions right (one fold; `evaluate score` pools them)", flush=True)
 
 
