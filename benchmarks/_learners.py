@@ -3,41 +3,100 @@
 Axis letters: N people, F features, K class.
 """
 
+import ast
+from functools import partial
+
 import numpy as np
+from _cases import clock
 from _deep_peers import DEEP, learn_deep
 from _simulators import MODALITIES, Simulated
 from numpy.typing import NDArray
 
-from neuromoe.model import build_model
+from neuromoe.model import Cohort, build_model
 from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model.auto import NeuroMoEAuto
+from neuromoe.model.base import Model
 
+# `neuromoe-auto` first: it fits those that it chooses from, which are then not fitted again.
 OURS = (
+    "neuromoe-auto",
     "majority",
     "clinical-logistic",
     "late-fusion",
     "kernel-moe",
     "early-fusion",
-    "neuromoe-paper",
     "neuromoe",
-    "neuromoe-auto",
+    "neuromoe-paper",
 )
 PEERS = (*(f"svm-{name}" for name in MODALITIES), "early-svm-linear", "early-svm-rbf", "random-forest", *DEEP)
 
 
-def learn(method: str, simulated: Simulated, seed: int) -> tuple[NDArray, NDArray | None]:
-    """Fit one method on the training people; return the external people's probabilities and gate weights."""
+class _Remembering(NeuroMoEAuto):
+    """Keeps all candidates, and the CPU seconds that each took."""
+
+    def _fit_candidate(self, name: str, cohort: Cohort, rows: NDArray) -> Model:
+        with clock() as spent:
+            model = super()._fit_candidate(name, cohort, rows)
+        fits = self.fits = {**getattr(self, "fits", {}), name: (model, spent.cpu_s)}
+        return fits[name][0]
+
+
+Fits = dict[str, tuple[Model, float]]
+
+
+def learn(method: str, simulated: Simulated, seed: int, fits: Fits) -> tuple[NDArray, NDArray | None, float]:
+    """Fit one method on the training people.
+
+    Parameters
+    ----------
+    method : str
+        Name of a model, its settings after it if any, as `neuromoe(noise=0.5)`; or of a peer.
+    simulated : Simulated
+    seed : int
+    fits : dict
+        Models that are fitted on these people already, and their CPU seconds; added to.
+
+    Returns
+    -------
+    probabilities : array (n, K)
+        Of the external people.
+    weights : array (n, M) or None
+        The gate's.
+    spent : float
+        CPU seconds.
+    """
+    if method.split("(")[0] not in OURS:
+        with clock() as spent:
+            probabilities = learn_peer(method, simulated, seed)
+        return probabilities, None, spent.cpu_s
+    cohort, external = simulated.cohort, simulated.external
+    if method not in fits:
+        with clock() as spent:
+            model = _build(method, seed).fit(cohort, simulated.train)
+        fits[method] = model, spent.cpu_s
+        if isinstance(model, _Remembering):
+            fits |= model.fits
+    model, cpu_s = fits[method]
+    return model.predict_proba(cohort, external), model.gate(cohort, external), cpu_s
+
+
+def _build(method: str, seed: int) -> Model:
+    name, _, rest = method.rstrip(")").partition("(")
+    settings = {key: ast.literal_eval(value) for key, value in (part.split("=") for part in rest.split(";") if part)}
+    return (_Remembering if name == "neuromoe-auto" else partial(build_model, name))(seed=seed, **settings)
+
+
+def learn_peer(method: str, simulated: Simulated, seed: int) -> NDArray:
+    """Fit a peer on the training people; return the external people's probabilities (n, K)."""
     cohort, train, external = simulated.cohort, simulated.train, simulated.external
-    if method in OURS:
-        model = build_model(method, seed=seed).fit(cohort, train)
-        return model.predict_proba(cohort, external), model.gate(cohort, external)
     if method in DEEP:
-        return learn_deep(method, simulated, seed), None
+        return learn_deep(method, simulated, seed)
     names = [method.removeprefix("svm-")] if method.startswith("svm-") else [*MODALITIES, "clinical"]
     features = np.hstack([_filled(simulated, name) for name in names])
     targets = cohort.labels[train].astype(int)
     if method == "random-forest":
-        return _forest(features[train], targets, seed).predict_proba(features[external]), None
-    return _support_vectors(features @ features.T, train, external, targets, "rbf" in method, seed), None
+        return _forest(features[train], targets, seed).predict_proba(features[external])
+    return _support_vectors(features @ features.T, train, external, targets, "rbf" in method, seed)
 
 
 def _filled(simulated: Simulated, name: str) -> NDArray:

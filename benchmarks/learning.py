@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from _cases import ONE_THREAD, clock, read_cells  # noqa: E402
+from _cases import ONE_THREAD, read_cells  # noqa: E402
 
 RESULTS = HERE / "results" / "learning.jsonl"
 COHORTS = {56: 10, 113: 10, 400: 5, 1200: 2}
@@ -46,13 +46,12 @@ def measure(kind: str, people: int, seed: int, methods: list[str], results: Path
     from _scores import scores
     from _simulators import simulate
 
-    simulated = simulate(kind, seed, people)
+    simulated, fits = simulate(kind, seed, people), {}
     results.parent.mkdir(parents=True, exist_ok=True)
     for method in methods:
-        with clock() as spent:
-            probabilities, weights = learn(method, simulated, seed)
+        probabilities, weights, cpu_s = learn(method, simulated, seed, fits)
         cell = {"kind": kind, "people": people, "seed": seed, "method": method}
-        row = {**cell, **scores(simulated, probabilities, weights), "cpu_s": spent.cpu_s}
+        row = {**cell, **scores(simulated, probabilities, weights), "cpu_s": round(cpu_s, 3)}
         with results.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)

@@ -31,12 +31,34 @@ def held_out_log_proba(model: Model, cohort: Cohort, rows: NDArray, *, folds: in
     array (N, K)
         Log probabilities; the class prior's where nothing could be fitted or read.
     """
+    if model.held_out_ is None:
+        return refit_log_proba(model, cohort, rows, folds=folds)
+    said_NK = np.tile(np.log(np.maximum(model.prior_, LEAST)), (len(rows), 1))
+    known, log_proba = model.held_out_
+    place = {row: number for number, row in enumerate(rows.tolist())}
+    said_NK[[place[row] for row in known.tolist()]] = np.maximum(log_proba, np.log(LEAST))
+    return said_NK
+
+
+def refit_log_proba(model: Model, cohort: Cohort, rows: NDArray, *, folds: int) -> NDArray:
+    """Predict each training person by a model of the same kind and settings, fitted without the person's part.
+
+    Parameters
+    ----------
+    model : Model
+        Of known classes; it is not changed.
+    cohort : Cohort
+    rows : array (N,), int
+        Positions.
+    folds : int
+        Parts.
+
+    Returns
+    -------
+    array (N, K)
+        Log probabilities; the class prior's where a class is missing without the part.
+    """
     said_NK = np.tile(model.prior_, (len(rows), 1))
-    if model.held_out_ is not None:
-        known, log_proba = model.held_out_
-        place = {row: number for number, row in enumerate(rows.tolist())}
-        said_NK[[place[row] for row in known.tolist()]] = np.exp(log_proba)
-        return np.log(np.maximum(said_NK, LEAST))
     parts = inner_parts(cohort.groups[rows], model._targets(cohort, rows), folds, model.seed)
     for part in np.unique(parts):
         inside, outside = parts != part, parts == part

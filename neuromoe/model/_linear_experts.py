@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from neuromoe.model._kernel_ridge import fit_kernel
 from neuromoe.model._kernels import size_of
-from neuromoe.model._linear import log_softmax
+from neuromoe.model._linear import log_softmax, weighted_nll
 from neuromoe.model._maps import Maps, Read, blocks, likeness_between
 
 # Its cost goes with the cube of the people; more of them hardly change a linear expert.
 _MOST = 4000
+# How far a network's addition to a linear expert may be believed.
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,3 +117,31 @@ def fit_linear(
     held_out = log_proba if len(chosen) == count else expert.log_proba(read, count)
     held_out[chosen] = log_proba
     return expert, held_out
+
+
+def shares(base_NMK: NDArray, added_NMK: NDArray, targets: NDArray, present_NM: NDArray, balance: NDArray) -> NDArray:
+    """Choose on people held out how much of its network's addition each linear expert takes.
+
+    Parameters
+    ----------
+    base_NMK, added_NMK : array (N, M, K)
+        Log probabilities of the linear experts; what the networks add.
+    targets : array (N,), int
+    present_NM : array (N, M), bool
+    balance : array (N,)
+        Weights of the loss.
+
+    Returns
+    -------
+    array (M,)
+        From 0 to 1; 1 where nobody has the modality.
+    """
+    shares_M = np.ones(present_NM.shape[1])
+    for column in np.flatnonzero(present_NM.any(axis=0)):
+        mine = present_NM[:, column]
+        base_nK, added_nK = base_NMK[mine, column], added_NMK[mine, column]
+        losses = [
+            weighted_nll(log_softmax(base_nK + share * added_nK), targets[mine], balance[mine]) for share in _SHARES
+        ]
+        shares_M[column] = _SHARES[int(np.argmin(losses))]
+    return shares_M

@@ -88,7 +88,7 @@ class NeuroMoESettings(TrainerSettings):
     elastic: float = 0.0
     flip: bool = False
     bias_prior: float = 1.0
-    slope_prior: float = 1.0
+    slope_prior: float = 4.0
 
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6 and self.gate in GATES

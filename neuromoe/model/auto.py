@@ -75,6 +75,7 @@ class NeuroMoEAuto(LongFit):
 
     candidates: dict[str, Model]
     weights_C: NDArray
+    factors_C: NDArray
     choice_: list[dict[str, Any]]
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
@@ -83,17 +84,23 @@ class NeuroMoEAuto(LongFit):
         balance = balanced_weights(targets, self.settings.class_weights)
         fitted = {name: self._fit_candidate(name, cohort, rows) for name in self.settings.names}
         said = [held_out_log_proba(model, cohort, rows, folds=self.settings.folds) for model in fitted.values()]
-        said_CNK = np.stack(said)
+        # A mean of experts, as late fusion, is less sure than it should be: it is judged by what it could say. Those
+        # that are cross-fitted have had their temperature.
+        raw = [model.held_out_ is None for model in fitted.values()]
+        self.factors_C = np.array(
+            [temper(one, targets, balance) if untempered else 1.0 for one, untempered in zip(said, raw, strict=True)]
+        )
+        said_CNK = log_softmax(self.factors_C[:, None, None] * np.stack(said))
         self.weights_C = pick(said_CNK, targets, balance)
         stacked_NK = _stack(said_CNK, self.weights_C)
-        # Each candidate is calibrated; the mean of several is less sure than it should be.
+        # The mean of several that are calibrated is less sure than it should be, too.
         self.temperature = temper(stacked_NK, targets, balance) if (self.weights_C > 0).sum() > 1 else 1.0
         self.choice_ = self._report(list(fitted), said_CNK, self.temperature * stacked_NK, targets, balance)
         if self.progress:
             print("held out: " + "; ".join(_sentence(row) for row in self.choice_), flush=True)
         chosen = [name for name, weight in zip(fitted, self.weights_C, strict=True) if weight]
         self.candidates = {name: fitted[name] for name in chosen}
-        self.weights_C = self.weights_C[self.weights_C > 0]
+        self.factors_C, self.weights_C = self.factors_C[self.weights_C > 0], self.weights_C[self.weights_C > 0]
 
     def _fit_candidate(self, name: str, cohort: Cohort, rows: NDArray) -> Model:
         from neuromoe.model.registry import build_model
@@ -124,7 +131,8 @@ class NeuroMoEAuto(LongFit):
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         said = [np.log(model.predict_proba(cohort, positions)) for model in self.candidates.values()]
-        return log_softmax(self.temperature * _stack(np.stack(said), self.weights_C))
+        said_CNK = log_softmax(self.factors_C[:, None, None] * np.stack(said))
+        return log_softmax(self.temperature * _stack(said_CNK, self.weights_C))
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         return np.any([model._usable(cohort, positions) for model in self.candidates.values()], axis=0)
@@ -138,7 +146,8 @@ class NeuroMoEAuto(LongFit):
         return np.where(total_N1 > 0, weights_NM / np.maximum(total_N1, np.finfo(float).tiny), even_NM)
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        arrays: dict[str, NDArray] = {"weights": self.weights_C, "temperature": np.array([self.temperature])}
+        arrays: dict[str, NDArray] = {"weights": self.weights_C, "factors": self.factors_C}
+        arrays["temperature"] = np.array([self.temperature])
         facts: dict[str, Any] = {"choice": self.choice_, "candidates": []}
         for name, model in self.candidates.items():
             own, fitted = model._state()
@@ -149,7 +158,7 @@ class NeuroMoEAuto(LongFit):
     def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
         from neuromoe.model.registry import build_model
 
-        self.choice_, self.weights_C = facts["choice"], arrays["weights"]
+        self.choice_, self.weights_C, self.factors_C = facts["choice"], arrays["weights"], arrays["factors"]
         self.temperature, self.candidates = float(arrays["temperature"][0]), {}
         for fact in facts["candidates"]:
             name = fact["model"]

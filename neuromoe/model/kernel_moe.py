@@ -4,74 +4,26 @@ Axis letters: N training people, T people to predict, M modality, E expert, Q qu
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model._held_out import refit_log_proba
 from neuromoe.model._inner import inner_parts
 from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrinking
+from neuromoe.model._kernel_settings import KernelMoESettings
 from neuromoe.model._kernels import Likeness
-from neuromoe.model._linear import balanced_weights
+from neuromoe.model._linear import balanced_weights, log_softmax
 from neuromoe.model._maps import Maps, likeness_between
-from neuromoe.model._pool import POOLS, Gate, fit_gate, trust
+from neuromoe.model._pool import POOLS, Gate, fit_gate, temper, trust
 from neuromoe.model._quality import QualityEncoder
 from neuromoe.model.base import Model
 from neuromoe.model.cohort import CLINICAL, Cohort
-
-
-@dataclass(frozen=True)
-class KernelMoESettings:
-    """Settings of `kernel-moe`.
-
-    Parameters
-    ----------
-    class_weights : bool
-        Weigh people against the frequency of their class.
-    folds : int
-        Inner parts for choosing kernels and penalties, for calibrating, and for the gate.
-    rbf : bool
-        Let a modality's expert be nonlinear where that is better on held-out people.
-    alone : bool
-        Have an expert for each modality.
-    joint : bool
-        Have an expert that reads all modalities at once.
-    quality : bool
-        Let the gate follow the scans' quality numbers.
-    oddness : bool
-        Take a map's distance from the mean map of the training people for a quality number, too.
-    pool : str
-        `mixture`: sum_e w_e P_e; `product`: prod_e P_e^w_e; `best`: of the two on held-out people.
-    passes : int
-        2 fits the experts again, counting scans as the gate trusts them.
-    bias_prior, slope_prior : float
-        Precision of the normal priors of the gate's biases and slopes.
-    """
-
-    class_weights: bool = True
-    folds: int = 10
-    rbf: bool = True
-    alone: bool = True
-    joint: bool = True
-    quality: bool = True
-    oddness: bool = True
-    pool: str = "best"
-    passes: int = 2
-    bias_prior: float = 1.0
-    slope_prior: float = 1.0
-
-    def __post_init__(self) -> None:
-        named = self.pool in ("best", *POOLS) and self.passes in (1, 2) and (self.alone or self.joint)
-        if not named or self.folds < 2 or min(self.bias_prior, self.slope_prior) <= 0:
-            raise InputError(
-                expected="pool best, mixture or product, passes 1 or 2, folds from 2, priors above 0, alone or joint",
-                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
-                where="the settings of kernel-moe",
-                fix="correct them",
-            )
 
 
 class KernelMoE(Model):
@@ -92,7 +44,8 @@ class KernelMoE(Model):
         classes = [len(set(cohort.labels[rows[there]])) for there in there_NM.T]
         # An expert that lacks a class would be sure against it.
         self.trained = np.array([count == len(self.classes_) for count in classes], bool)
-        rows = rows[(there_NM & self.trained).any(axis=1)]
+        known = rows[(there_NM & self.trained).any(axis=1)]
+        rows = self._draw(cohort, known)
         self.encoder = self._fit_clinical(cohort, rows)
         self.maps = {name: self._take(cohort, rows, name) for name in self._names()}
         self.quality = self._fit_quality(cohort, rows)
@@ -101,6 +54,16 @@ class KernelMoE(Model):
         self.level, self.trust_slope = dict.fromkeys(self.maps, 1.0), np.zeros(len(self.quality.keys))
         if self.maps:
             self._fit_mixture(cohort, rows)
+            if self.settings.calibration:
+                self._calibrate(cohort, rows)
+                self._say_of_others(cohort, np.setdiff1d(known, rows))
+
+    def _draw(self, cohort: Cohort, rows: NDArray) -> NDArray:
+        """Draw people to fit on, first some of each class."""
+        order = np.random.default_rng(self.seed).permutation(len(rows))
+        classes = pd.Series(self._targets(cohort, rows[order]))
+        rare_first = np.argsort(classes.groupby(classes).cumcount() >= self.settings.folds, kind="stable")
+        return rows[np.sort(order[rare_first][: self.settings.most])]
 
     def _names(self) -> list[str]:
         return [name for name, trained in zip(self.modalities_, self.trained, strict=True) if trained]
@@ -153,7 +116,23 @@ class KernelMoE(Model):
             self.experts, held_out, there_NE = fit_experts(training, alone=kinds, joint=s.joint, again=number > 0)
             quality_NEQ = self._quality(encoded, there)
             self.mixture = self._fit_gate(held_out, targets, quality_NEQ, there_NE, balance)
-        self.held_out_ = rows, self.mixture.log_proba(held_out, quality_NEQ, there_NE)
+
+    def _calibrate(self, cohort: Cohort, rows: NDArray) -> None:
+        """Fit the last temperature on people of whom nothing in the mixture knows."""
+        targets = self._targets(cohort, rows)
+        once = type(self)(seed=self.seed, **asdict(replace(self.settings, calibration=0)))
+        once.classes_, once.prior_ = self.classes_, self.prior_
+        said_NK = refit_log_proba(once, cohort, rows, folds=self.settings.calibration)
+        factor = temper(said_NK, targets, balanced_weights(targets, self.settings.class_weights))
+        self.mixture = replace(self.mixture, temperature=factor * self.mixture.temperature)
+        self.held_out_ = rows, log_softmax(factor * said_NK)
+
+    def _say_of_others(self, cohort: Cohort, others: NDArray) -> None:
+        """Count those who were not drawn among the people held out: nothing knows of them."""
+        if self.held_out_ is not None and len(others):
+            rows, said_NK = self.held_out_
+            of_others_NK = np.log(self.predict_proba(cohort, others))
+            self.held_out_ = np.concatenate([rows, others]), np.concatenate([said_NK, of_others_NK])
 
     def _fit_gate(
         self, held_out: NDArray, targets: NDArray, quality_NEQ: NDArray, there_NE: NDArray, balance: NDArray

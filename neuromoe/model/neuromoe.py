@@ -5,6 +5,7 @@ quality number, K class.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,14 @@ from neuromoe.model import _pool
 from neuromoe.model._augment import augment
 from neuromoe.model._inner import inner_parts
 from neuromoe.model._learner import Batch
-from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
-from neuromoe.model._linear_experts import LinearExpert, fit_linear
+from neuromoe.model._linear import balanced_weights, log_softmax
+from neuromoe.model._linear_experts import LinearExpert, fit_linear, shares
 from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._quality import QualityEncoder
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.loading import PatchDataset
 from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
-
-# How far the networks' additions to the linear experts may be believed.
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class NeuroMoE(NetworkModel):
@@ -201,30 +199,42 @@ class NeuroMoE(NetworkModel):
             mine, members = np.flatnonzero(parts == part), [self.members[part]]
             added_NMK[mine] = self._additions(cohort, rows[mine], members)
             clinical_NM[mine] = self._by_clinical(cohort, rows[mine], members)
-        self.share_M = self._shares(base_NMK, added_NMK, targets, present_NM, balance)
-        log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
         quality = _gate_inputs(quality_NMQ, clinical_NM)
-        self.mixture = self._fit_gate(log_experts, targets, quality, present_NM, balance)
-        said_NK = self.mixture.log_proba(log_experts, quality, present_NM)
+        known = base_NMK, added_NMK, targets, quality, present_NM, balance
+        said_NK = np.zeros((len(rows), len(self.classes_)))
+        for part in np.unique(parts) if self.settings.folds > 1 else ():
+            inside, outside = parts != part, parts == part
+            share_M, mixture = self._weigh(*(values[inside] for values in known))
+            log_experts = log_softmax(base_NMK[outside] + share_M[:, None] * added_NMK[outside])
+            said_NK[outside] = mixture.log_proba(log_experts, quality[outside], present_NM[outside])
+        self.share_M, self.mixture = self._weigh(*known)
+        log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
+        if self.settings.folds > 1:
+            factor = _pool.temper(said_NK, targets, balance)
+            self.mixture = replace(self.mixture, temperature=factor * self.mixture.temperature)
+            said_NK = log_softmax(factor * said_NK)
+            self.held_out_ = rows, said_NK
+        else:
+            said_NK = self.mixture.log_proba(log_experts, quality, present_NM)
         weights_NM = np.exp(self.mixture.log_weights(quality, present_NM))
         gated = self.settings.gate != "uniform"
         self._diagnose(log_experts, said_NK, weights_NM, targets, present_NM, gated=gated)
-        if self.settings.folds > 1:
-            self.held_out_ = rows, said_NK
 
-    def _shares(
-        self, base_NMK: NDArray, added_NMK: NDArray, targets: NDArray, present_NM: NDArray, balance: NDArray
-    ) -> NDArray:
-        """Choose how much of its network's addition each expert takes (M,), all of it without linear experts."""
-        shares_M = np.ones(present_NM.shape[1])
-        for column in np.flatnonzero(present_NM.any(axis=0)) if self.settings.linear else ():
-            mine = present_NM[:, column]
-            base_nK, added_nK = base_NMK[mine, column], added_NMK[mine, column]
-            losses = [
-                weighted_nll(log_softmax(base_nK + share * added_nK), targets[mine], balance[mine]) for share in _SHARES
-            ]
-            shares_M[column] = _SHARES[int(np.argmin(losses))]
-        return shares_M
+    def _weigh(
+        self,
+        base_NMK: NDArray,
+        added_NMK: NDArray,
+        targets: NDArray,
+        quality_NMQ: NDArray,
+        present_NM: NDArray,
+        balance: NDArray,
+    ) -> tuple[NDArray, _pool.Gate]:
+        """Decide how far the networks are believed (M,), and fit the gate."""
+        share_M = np.ones(present_NM.shape[1])
+        if self.settings.linear:
+            share_M = shares(base_NMK, added_NMK, targets, present_NM, balance)
+        log_experts = log_softmax(base_NMK + share_M[:, None] * added_NMK)
+        return share_M, self._fit_gate(log_experts, targets, quality_NMQ, present_NM, balance)
 
     def _additions(self, cohort: Cohort, positions: NDArray, members: list[Any]) -> NDArray:
         """Return what the members' networks add to the linear experts in the mean (n, M, K)."""

@@ -5,8 +5,10 @@ import pytest
 
 from neuromoe.core.errors import InputError
 from neuromoe.model import build_model
+from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model.auto import pick
 
+QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 3}
 FEW = "late-fusion, clinical-logistic, majority"
 
 
@@ -43,6 +45,19 @@ def test_the_gate_is_that_of_what_was_chosen(made_cohort):
     alone = build_model("kernel-moe").fit(cohort, np.arange(60))
     assert np.allclose(auto.gate(cohort, np.arange(60)), alone.gate(cohort, np.arange(60)))
     assert np.allclose(auto.predict_proba(cohort, np.arange(60)), alone.predict_proba(cohort, np.arange(60)))
+
+
+@pytest.mark.parametrize("name", ["kernel-moe", "early-fusion", "neuromoe"])
+def test_what_candidates_say_of_people_held_out_does_not_flatter_them(name, made_cohort):
+    """Where nothing can be learned from few people, they must not seem to have learned it."""
+    losses = []
+    for seed in range(4):
+        cohort = made_cohort(people=24, effect=0.0)
+        model = build_model(name, seed=seed, **QUICK if name == "neuromoe" else {}).fit(cohort, np.arange(24))
+        said_NK = held_out_log_proba(model, cohort, np.arange(24), folds=5)
+        losses.append(-said_NK[np.arange(24), model._targets(cohort, np.arange(24))].mean())
+    # A guess loses log 3 = 1.1; a gate that was fitted on the people it is judged on makes it .9 and less.
+    assert np.mean(losses) > np.log(3) - 0.03
 
 
 def test_it_is_no_candidate_of_itself():

@@ -143,3 +143,28 @@ def test_no_map_and_no_quality_number_gives_an_infinite_loss(size, seed):
 def test_settings_are_checked():
     with pytest.raises(InputError, match="pool 'sum'"):
         build_model("kernel-moe", pool="sum")
+
+
+def test_few_people_do_not_make_it_sure(made_cohort):
+    """The temperature that comes with the gate knows the people that it is fitted on; the last one does not."""
+    losses = {5: [], 0: []}
+    for seed in range(4):
+        cohort, others = made_cohort(people=24, effect=0.2), made_cohort(people=100, effect=0.2)
+        for parts, found in losses.items():
+            model = build_model("kernel-moe", seed=seed, calibration=parts).fit(cohort, np.arange(24))
+            said = model.predict_proba(others, np.arange(100))
+            found.append(-np.log(said[np.arange(100), model._targets(others, np.arange(100))]).mean())
+    assert np.mean(losses[5]) < np.mean(losses[0])
+
+
+def test_of_many_people_some_are_drawn_of_each_class(made_cohort):
+    cohort = made_cohort(people=120, effect=1.5)
+    rare = np.flatnonzero(cohort.labels == cohort.labels[0])[4:]
+    train = np.setdiff1d(np.arange(120), rare)
+    model = build_model("kernel-moe", most=40).fit(cohort, train)
+    kept = np.unique(np.concatenate([expert.owners for expert in model.experts]))
+    assert len(kept) == 40
+    rows, _ = model.held_out_
+    assert sorted(rows) == sorted(train)
+    has_scan = np.flatnonzero(cohort.present(train, ["dwi"])[:, 0])
+    assert (model.predict(cohort, train[has_scan]) == cohort.labels[train[has_scan]]).mean() > 0.6
