@@ -17,8 +17,9 @@ from neuromoe.model._pool import temper
 from neuromoe.model.base import LEAST, LongFit, Model
 from neuromoe.model.cohort import Cohort
 
-# Picks of the ensemble: a weight is a multiple of one in so many.
-_PICKS = 20
+# The likelihood of people held out, to this power, is a candidate's weight.
+_BELIEF = 0.25
+_LEAST_WEIGHT = 0.01
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class AutoSettings:
 class NeuroMoEAuto(LongFit):
     """Chooses between models and stacks them by predictions of people held out, of the training people alone.
 
-    Starting with the best candidate, whichever improves the mean of those picked so far is picked again and again
-    [1]_; where several are, a temperature follows. What was chosen, and by which figures, is in `choice_`.
+    The weight of a candidate is the likelihood that it gives to people held out [1]_, to a power below 1, which hedges
+    where people are few; where several have weight, a temperature follows. What was chosen, and by which figures, is in
+    `choice_`.
 
     Attributes
     ----------
@@ -67,7 +69,7 @@ class NeuroMoEAuto(LongFit):
 
     References
     ----------
-    .. [1] Caruana R et al. 2004, doi:10.1145/1015330.1015432.
+    .. [1] Yao Y et al. 2018, doi:10.1214/17-BA1091.
     """
 
     name = "neuromoe-auto"
@@ -91,7 +93,7 @@ class NeuroMoEAuto(LongFit):
             [temper(one, targets, balance) if untempered else 1.0 for one, untempered in zip(said, raw, strict=True)]
         )
         said_CNK = log_softmax(self.factors_C[:, None, None] * np.stack(said))
-        self.weights_C = pick(said_CNK, targets, balance)
+        self.weights_C = weigh(np.array([weighted_nll(one, targets, balance) for one in said_CNK]), len(rows))
         stacked_NK = _stack(said_CNK, self.weights_C)
         # The mean of several that are calibrated is less sure than it should be, too.
         self.temperature = temper(stacked_NK, targets, balance) if (self.weights_C > 0).sum() > 1 else 1.0
@@ -174,34 +176,25 @@ def _sentence(row: dict[str, Any]) -> str:
     return f"{row['candidate']} log loss {loss:.3f}, balanced accuracy {accuracy:.3f}, weight {row['weight']:g}"
 
 
-def pick(said_CNK: NDArray, targets: NDArray, balance: NDArray) -> NDArray:
-    """Pick candidates one by one, each as often as it helps.
+def weigh(losses_C: NDArray, people: int) -> NDArray:
+    """Weigh candidates by how likely each makes what people held out turned out to be.
 
     Parameters
     ----------
-    said_CNK : array (C, N, K)
-        Log probabilities of people held out.
-    targets : array (N,), int
-    balance : array (N,)
-        Weights of the people.
+    losses_C : array (C,)
+        Mean log loss of each.
+    people : int
+        How many it is the mean of. With few, candidates are averaged; with many, the best one is left.
 
     Returns
     -------
     array (C,)
-        Weights that sum to 1.
+        Weights that sum to 1; a candidate that deserves less than a hundredth gets none.
     """
-    proba_CNK = np.exp(said_CNK)
-    counts_C, total_NK = np.zeros(len(said_CNK)), np.zeros(said_CNK.shape[1:])
-    best = np.inf
-    for number in range(1, _PICKS + 1):
-        losses = [weighted_nll(np.log((total_NK + one) / number), targets, balance) for one in proba_CNK]
-        chosen = int(np.argmin(losses))
-        if losses[chosen] >= best and counts_C.any():
-            break
-        best = losses[chosen]
-        counts_C[chosen] += 1
-        total_NK += proba_CNK[chosen]
-    return counts_C / counts_C.sum()
+    weights_C = np.exp(-_BELIEF * people * (losses_C - losses_C.min()))
+    weights_C /= weights_C.sum()
+    weights_C[weights_C < _LEAST_WEIGHT] = 0.0
+    return weights_C / weights_C.sum()
 
 
 def _stack(said_CNK: NDArray, weights_C: NDArray) -> NDArray:

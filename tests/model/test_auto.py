@@ -6,7 +6,7 @@ import pytest
 from neuromoe.core.errors import InputError
 from neuromoe.model import build_model
 from neuromoe.model._held_out import held_out_log_proba
-from neuromoe.model.auto import pick
+from neuromoe.model.auto import weigh
 
 QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 3}
 FEW = "late-fusion, clinical-logistic, majority"
@@ -28,15 +28,12 @@ def test_labels_of_people_outside_the_training_have_no_part_in_the_choice(made_c
     assert first.choice_ == second.choice_
 
 
-def test_a_mean_of_candidates_is_picked_where_it_is_better(rng):
-    """Two candidates that are each right about half of the people, and know it."""
-    targets = np.tile([0, 1], 50)
-    sure, guess = np.log(np.array([[0.95, 0.05], [0.05, 0.95]]))[targets], np.log(np.full((100, 2), 0.5))
-    first_half = (np.arange(100) < 50)[:, None]
-    said = np.stack([np.where(first_half, sure, guess), np.where(first_half, guess, sure), guess])
-    assert pick(said, targets, np.ones(100)).tolist() == [0.5, 0.5, 0.0]
-    alone = np.stack([sure, guess, guess])
-    assert pick(alone, targets, np.ones(100)).tolist() == [1.0, 0.0, 0.0]
+def test_few_people_make_a_mean_and_many_a_choice():
+    losses = np.array([0.50, 0.55, 1.00])
+    few, many = weigh(losses, 20), weigh(losses, 2000)
+    assert few[0] > few[1] > few[2] > 0 and few[1] > 0.3
+    assert many.tolist() == [1.0, 0.0, 0.0]
+    assert few.sum() == pytest.approx(1)
 
 
 def test_the_gate_is_that_of_what_was_chosen(made_cohort):
