@@ -8,7 +8,7 @@
 A cell is one method on one cohort. All cells of a cohort run in a process of its own, on one thread, the methods in
 turn; their numbers go to benchmarks/results/learning.jsonl. Cells that are there are not run again, so that a stopped
 run goes on. Without --seeds there are 10 cohorts of 56 and of 113 people, 5 of 400 and 2 of 1200, seeds from 100.
-Prints a table per kind and size, then one line of JSON with the difference in balanced accuracy from the best peer.
+Prints a table per kind and size, then one line of JSON: by how much `neuromoe-auto` is ahead of its nearest rivals.
 """
 
 import argparse
