@@ -1,6 +1,7 @@
-"""Cohorts made in memory whose truth is known, in three kinds that ask different things of a model.
+"""Cohorts made in memory whose truth is known, in four kinds that ask different things of a model.
 
 `additive`: each class raises fixed places; scans are spoilt, and a noisy quality number tells of it.
+`corrupted`: the same, but half of the scans are spoilt, and next to nothing is left in them.
 `deformed`: no place is raised on average; the class lies in sizes, directions and spreads of structures that wander.
 `interacting`: the class is the product of two modalities' hidden signs; the quality numbers mean nothing.
 
@@ -21,7 +22,7 @@ SIDE = 24
 MODALITIES = ("anat", "dwi", "func")
 EXTERNAL = 400
 # Structures are the same in all cohorts of a simulator: cohorts differ in people, not in the disorder.
-_WORLD = {"additive": 1001, "deformed": 1002, "interacting": 1003}
+_WORLD = {"additive": 1001, "deformed": 1002, "interacting": 1003, "corrupted": 1004}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,19 +123,30 @@ def _within(rng: np.random.Generator, reach: float) -> NDArray:
     return direction / np.linalg.norm(direction) * reach * rng.random() ** (1 / 3)
 
 
-def _additive(world: np.random.Generator, rng: np.random.Generator, count: int) -> tuple:
+def _additive(
+    world: np.random.Generator,
+    rng: np.random.Generator,
+    count: int,
+    spoilt_share: float = 0.3,
+    kept: float = 0.3,
+    artefact: float = 1.6,
+) -> tuple:
     labels = rng.integers(0, 3, count)
-    corrupted = rng.random((count, 3)) < 0.3
+    corrupted = rng.random((count, 3)) < spoilt_share
     maps = {}
     for column, name in enumerate(MODALITIES):
         places = np.stack([sum(_blob(_within(world, 9), 1.6) for _ in range(3)) for _ in range(3)])
         maps[name] = _anatomy(world, rng, count) + (ADDITIVE * places[labels]).astype(np.float32)
         spoilt = np.flatnonzero(corrupted[:, column])
-        maps[name][spoilt] *= 0.3
-        maps[name][spoilt] += 1.6 * _smooth_noise(rng, len(spoilt), 2.0)
+        maps[name][spoilt] *= kept
+        maps[name][spoilt] += artefact * _smooth_noise(rng, len(spoilt), 2.0)
     quality = np.stack([corrupted + rng.normal(0, 0.5, corrupted.shape), rng.normal(size=corrupted.shape)], axis=2)
     quality[rng.random(quality.shape) < 0.03] = np.nan
     return maps, labels, corrupted, quality
+
+
+def _corrupted(world: np.random.Generator, rng: np.random.Generator, count: int) -> tuple:
+    return _additive(world, rng, count, spoilt_share=0.5, kept=0.1, artefact=2.5)
 
 
 def _deformed(world: np.random.Generator, rng: np.random.Generator, count: int) -> tuple:
@@ -176,6 +188,7 @@ DEFORMED = (1.5, 3.0, 3.0)
 INTERACTING = 0.7
 SIMULATORS: dict[str, Callable[..., tuple]] = {
     "additive": _additive,
+    "corrupted": _corrupted,
     "deformed": _deformed,
     "interacting": _interacting,
 }

@@ -1,4 +1,4 @@
-"""The models against named peers, on made cohorts of three kinds and an external test of 400 people.
+"""The models against named peers, on made cohorts of four kinds and an external test of 400 people.
 
     python benchmarks/learning.py                                # everything that is not yet measured, then the tables
     python benchmarks/learning.py --kinds additive --people 56 113 --methods kernel-moe late-fusion
@@ -25,7 +25,7 @@ from _cases import ONE_THREAD, read_cells  # noqa: E402
 
 RESULTS = HERE / "results" / "learning.jsonl"
 COHORTS = {56: 10, 113: 10, 400: 5, 1200: 2}
-KINDS = ("additive", "deformed", "interacting")
+KINDS = ("additive", "corrupted", "deformed", "interacting")
 
 KEY = ("kind", "people", "seed", "method")
 
