@@ -38,6 +38,8 @@ class Batch:
         Encoded quality numbers; Q may be 0.
     base : tensor (B, M, K)
         What linear experts say, zeros where the network has none.
+    patch : int
+        Side of a patch, voxels.
     """
 
     rows: Tensor
@@ -47,6 +49,7 @@ class Batch:
     target: Tensor
     quality: Tensor
     base: Tensor
+    patch: int
 
     def to(self, device: Any, **choices: Any) -> "Batch":
         """Move everything to a device."""
@@ -62,8 +65,8 @@ class Batch:
         return replace(self._with(lambda values: values[chosen_B], {}), tokens=tokens)
 
     def _with(self, change: Callable[[Tensor], Tensor], tokens: dict[str, Tensor]) -> "Batch":
-        parts = {name: change(getattr(self, name)) for name in self.__dataclass_fields__ if name != "tokens"}
-        return Batch(tokens={name: change(values) for name, values in tokens.items()}, **parts)
+        parts = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, tokens={name: change(values) for name, values in tokens.items()}, **parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,6 +154,7 @@ class NetworkModel(LongFit):
                 torch.from_numpy(wanted[rows]),
                 quality_NMQ[rows],
                 base_NMK[rows],
+                cohort.patch,
             )
 
         return read
