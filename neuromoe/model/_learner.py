@@ -65,7 +65,7 @@ class Batch:
         return replace(self._with(lambda values: values[chosen_B], {}), tokens=tokens)
 
     def _with(self, change: Callable[[Tensor], Tensor], tokens: dict[str, Tensor]) -> "Batch":
-        parts = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        parts: dict[str, Any] = {k: change(value) for k, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, tokens={name: change(values) for name, values in tokens.items()}, **parts)
 
 
