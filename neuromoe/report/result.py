@@ -39,7 +39,7 @@ def result(
     """
     from neuromoe.core.errors import InputError
     from neuromoe.report import _scores
-    from neuromoe.report._fitted import choice_rows, sign_rows
+    from neuromoe.report._fitted import choice_rows, read_fitted, sign_rows
     from neuromoe.report._page import write_page
     from neuromoe.report._predicted import person_figure
     from neuromoe.report._trust import trust
@@ -52,6 +52,7 @@ def result(
             fix="give both for the same experiments, in the same order",
         )
     records = [json.loads(path.read_text(encoding="utf-8")) for path in metrics]
+    fitted = [read_fitted(models, record["experiment"]) for record in records]
     pairs = zip(records, predictions or [], strict=False)
     write_page(
         page,
@@ -66,8 +67,8 @@ def result(
         scores=_scores.score_rows(records),
         confusions=[{"record": record, "rows": _scores.confusion_rows(record)} for record in records],
         published=published or {},
-        choices=[found for record in records if (found := choice_rows(models, record["experiment"]))],
-        signs=[found for record in records if (found := sign_rows(models, record["experiment"]))],
+        choices=[rows for rows in map(choice_rows, fitted) if rows],
+        signs=[rows for rows in map(sign_rows, fitted) if rows],
         gates=[rows for rows in map(_scores.gate_rows, records) if rows],
         reliabilities=[_scores.reliability_figure(record) for record in records],
         persons=[person_figure(record["experiment"], path) for record, path in pairs],
