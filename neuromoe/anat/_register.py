@@ -69,7 +69,7 @@ def register(
     preset: str = "fast",
     iterations: str | None = None,
     seed: int = 0,
-) -> tuple[Chain, Chain]:
+) -> tuple[Chain, Chain, float]:
     """Register a brain to the template's brain by greedy.
 
     A brain whose map is rough, although smoothed, is registered once more with a freer map.
@@ -93,6 +93,8 @@ def register(
     -------
     chain, inverse : tuple of transforms
         Template to T1w world points, and back.
+    freer : float
+        Share of the freer map in the deformation, 0 where only the smooth one was made.
     """
     how = PRESETS[preset]
     fixed, moving = _coarse(brain, template, voxel_mm)
@@ -100,11 +102,12 @@ def register(
     affine = greedy_affine(fixed, moving, initial=start, iterations=how.affine, seed=seed)
     smooth = Deformation(iterations=iterations or how.deformable, smoothing=how.smoothing)
     field = greedy_field(fixed, moving, initial=affine, how=smooth, seed=seed)
+    freer = 0.0
     if how.freer and not iterations and roughness(field, fixed) > ROUGH:
         print("a rough map: once more with a freer one", flush=True)
         free = greedy_field(fixed, moving, initial=affine, how=replace(FREE, iterations=how.freer), seed=seed)
-        field = unfolded(free, field, fixed)
-    return (tapered(field), affine), (affine.inverse(), tapered(greedy_inverse(field)))
+        field, freer = unfolded(free, field, fixed)
+    return (tapered(field), affine), (affine.inverse(), tapered(greedy_inverse(field))), freer
 
 
 def roughness(field: Displacement, brain: Image) -> float:
@@ -117,13 +120,13 @@ def _volumes(field: Displacement) -> NDArray:
     return determinants(grid.world() + field.field.reshape(-1, 3), grid)
 
 
-def unfolded(free: Displacement, smooth: Displacement, brain: Image) -> Displacement:
-    """Draw a displacement towards a smoother one until nothing in the brain folds or nearly does."""
+def unfolded(free: Displacement, smooth: Displacement, brain: Image) -> tuple[Displacement, float]:
+    """Draw a displacement towards a smoother one until nothing in the brain folds; return its share, too."""
     for share in DRAWN:
         mixed = Displacement((1 - share) * free.field + share * smooth.field, free.affine)
         if _volumes(mixed)[brain.data > 0].min() > LEAST_VOLUME:
             break
-    return mixed
+    return mixed, 1 - share
 
 
 def _coarse(brain: Image, template: Template, voxel_mm: float) -> tuple[Image, Image]:
