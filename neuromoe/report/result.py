@@ -12,6 +12,7 @@ def result(
     predictions: list[Path] | None = None,
     models: Path | None = None,
     published: dict[str, Any] | None = None,
+    described: dict[str, Any] | None = None,
     demo: bool = False,
 ) -> None:
     """Write the page that compares the experiments and says how far to trust them.
@@ -29,6 +30,8 @@ def result(
         between models, and which trainings show signs of failure.
     published : dict, optional
         Accuracies that others report, by experiment, to stand beside ours.
+    described : dict, optional
+        What each experiment is, in words, to stand in the same table.
     demo : bool, default=False
         Whether the people are simulated: the page says so.
 
@@ -67,6 +70,7 @@ def result(
         scores=_scores.score_rows(records),
         confusions=[{"record": record, "rows": _scores.confusion_rows(record)} for record in records],
         published=published or {},
+        described=described or {},
         choices=[rows for rows in map(choice_rows, fitted) if rows],
         signs=[rows for rows in map(sign_rows, fitted) if rows],
         gates=[rows for rows in map(_scores.gate_rows, records) if rows],
