@@ -13,9 +13,9 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from neuromoe.model.loading import as_it_is
+from neuromoe.model.loading import batch_loader
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,19 +95,6 @@ class People:
 Objective = Callable[[Any, Batch, Tensor, Callable[[Tensor], Tensor]], tuple[Tensor, Tensor]]
 
 
-class _Rows(Dataset):
-    """The people of a loader; a whole batch is read at once."""
-
-    def __init__(self, read: Callable[[NDArray], Batch], count: int) -> None:
-        self.read, self.count = read, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitems__(self, rows: list[int]) -> Batch:
-        return self.read(np.asarray(rows, np.int64))
-
-
 class _Order:
     """Batches of rows; shuffled anew each epoch from the seed alone, so that a resumed run meets the same ones.
 
@@ -166,14 +153,7 @@ class Learner(LightningModule):
         return self._loader(np.flatnonzero(self.people.parts >= 0), shuffle=False)
 
     def _loader(self, rows: NDArray, *, shuffle: bool) -> DataLoader:
-        return DataLoader(
-            _Rows(self.people.read, len(self.people.parts)),
-            batch_sampler=_Order(rows, self, shuffle=shuffle),
-            collate_fn=as_it_is,
-            num_workers=self.settings.workers,
-            # A loader draws a number when it begins, before or after the epoch's seed is set: not from that stream.
-            generator=torch.Generator(),
-        )
+        return batch_loader(self.people.read, _Order(rows, self, shuffle=shuffle), workers=self.settings.workers)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW on a cosine over all steps; small parts that start at zero, as the gate, go faster."""

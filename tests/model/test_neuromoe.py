@@ -1,5 +1,7 @@
 """The mixture of transformer experts that starts from linear ones."""
 
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,15 @@ def test_augmentation_bears_batches_in_which_nobody_has_a_modality(made_cohort):
     settings = QUICK | {"batch_size": 2, "noise": 0.1, "intensity": 0.1, "shift": 0.5, "elastic": 0.5, "flip": True}
     model = build_model("neuromoe", **settings).fit(made_cohort(missing_rate=0.5), np.arange(24))
     assert np.isfinite([epoch["val"] for epoch in model.history]).all()
+
+
+def test_what_reads_the_maps_may_go_to_a_worker_that_is_not_forked(made_cohort):
+    cohort, rows = made_cohort(), np.arange(6)
+    model = build_model("neuromoe", **QUICK | {"epochs": 1, "folds": 1}).fit(cohort, np.arange(24))
+    read = model._reader(cohort, rows)
+    here, there = read(rows), ForkingPickler.loads(ForkingPickler.dumps(read))(rows)
+    assert here.tokens.keys() == there.tokens.keys() == cohort.tokens.keys()
+    assert all(torch.equal(here.tokens[name], there.tokens[name]) for name in here.tokens)
 
 
 def test_impossible_settings_are_one_clear_error():
