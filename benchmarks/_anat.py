@@ -204,7 +204,7 @@ def _register_greedy(case: Case, preset: str) -> dict[str, float]:
 
     head, brain, template = _brains(case)
     with clock() as spent:
-        chain, _ = register(brain, template, voxel_mm=TARGET_MM, preset=preset)
+        chain, *_ = register(brain, template, voxel_mm=TARGET_MM, preset=preset)
     return _registration_numbers(case, chain, head, template, spent.cpu_s)
 
 

@@ -29,12 +29,12 @@ def scores(simulated: Simulated, probabilities_NK: NDArray, weights: NDArray | N
     }
 
 
-def calibration_error(probabilities_NK: NDArray, targets: NDArray, bins: int = 10) -> float:
-    """Return the expected calibration error of the top class over bins of equal width."""
-    sure, right = probabilities_NK.max(axis=1), probabilities_NK.argmax(axis=1) == targets
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = [(place == one).mean() * abs((sure - right)[place == one].mean()) for one in np.unique(place)]
-    return float(np.sum(gaps))
+def calibration_error(probabilities_NK: NDArray, targets: NDArray) -> float:
+    """Return the expected calibration error as the step `evaluate score` counts it."""
+    from neuromoe.evaluate import _metrics
+
+    predictions = _metrics.Predictions(probabilities_NK, targets, np.zeros((len(targets), 0)))
+    return float(_metrics.calibration_error(predictions, np.ones((1, len(targets))))[0])
 
 
 def _gate_auc(simulated: Simulated, weights: NDArray | None) -> float | None:

@@ -1,6 +1,6 @@
 """Registration by one setting, by a second where that is poor, and the choice between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Attempt:
     """A registration: its setting, both ways, and what follows from them on the template's grid.
 
     `points` (N, 3) is each voxel's place in the T1w, mm, found once for all maps; `volumes` (X, Y, Z) its Jacobian
-    determinant; `numbers` the scores.
+    determinant; `numbers` the scores; `freer` the share of greedy's freer map in the deformation.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Attempt:
     points: NDArray
     volumes: NDArray
     numbers: dict[str, float]
+    freer: float = 0.0
 
     @property
     def score(self) -> float:
@@ -83,7 +84,8 @@ def register_well(head: Image, mask: Image, template: Template, settings: Settin
     attempt : Attempt
         The better one.
     record : dict
-        Engine and setting that were used, and the scores of all that were tried, for the sidecars.
+        Engine and setting that were used, the share of the freer map, and the scores of all that were tried, for the
+        sidecars.
     """
     tried = [_attempt(head, mask, template, settings)]
     if judge(tried[0].numbers)[0] != "pass" and settings.name in SECOND:
@@ -95,11 +97,12 @@ def register_well(head: Image, mask: Image, template: Template, settings: Settin
             print(f"no better: {err}", flush=True)
     best = max(tried, key=lambda attempt: attempt.score)
     scores = [{"Setting": attempt.name, **attempt.numbers} for attempt in tried]
-    return best, {"Engine": settings.engine, "Setting": best.name, "Tried": scores}
+    return best, {"Engine": settings.engine, "Setting": best.name, "FreerShare": best.freer, "Tried": scores}
 
 
 def _attempt(head: Image, mask: Image, template: Template, settings: Settings) -> Attempt:
-    return assess(settings.name, _ways(brain_image(head, mask), template, settings), head, mask, template)
+    chain, inverse, freer = _ways(brain_image(head, mask), template, settings)
+    return replace(assess(settings.name, (chain, inverse), head, mask, template), freer=freer)
 
 
 def assess(name: str, ways: tuple[Chain, Chain], head: Image, mask: Image, template: Template) -> Attempt:
@@ -110,12 +113,12 @@ def assess(name: str, ways: tuple[Chain, Chain], head: Image, mask: Image, templ
     return Attempt(name, *ways, points, volumes, overlap(head, mask, template, points) | folded)
 
 
-def _ways(brain: Image, template: Template, settings: Settings) -> tuple[Chain, Chain]:
+def _ways(brain: Image, template: Template, settings: Settings) -> tuple[Chain, Chain, float]:
     if settings.engine == "fsl":
-        return register_by_fsl(brain, template)
+        return *register_by_fsl(brain, template), 0.0
     voxel_mm, seed = settings.voxel_mm, settings.seed
     if settings.engine == "ants":
-        return register_by_ants(brain, template, voxel_mm=voxel_mm, kind=settings.name, seed=seed)
+        return *register_by_ants(brain, template, voxel_mm=voxel_mm, kind=settings.name, seed=seed), 0.0
     return register(brain, template, voxel_mm=voxel_mm, preset=settings.name, iterations=settings.iterations, seed=seed)
 
 

@@ -9,7 +9,7 @@ from neuromoe.anat._edge import settle
 from neuromoe.anat._head import at_voxel_mm, crop_neck, foreground, stretch
 from neuromoe.anat._start import Alignment, align, better, correlation, detail_correlation, linear
 from neuromoe.core.geometry import map_points, resample, sample
-from neuromoe.core.greedy import greedy_deformable
+from neuromoe.core.greedy import Deformation, greedy_deformable
 from neuromoe.core.images import Image, dice, solid
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
@@ -93,7 +93,7 @@ def _fit(
     nearer = linear(target, best.moving, best.affine, fixed_mask=masks[0], iterations="30x10", seed=seed)
     _, affine = better(target, best.moving, best.affine, nearer, inside)
     chain, inverse = greedy_deformable(
-        target, best.moving, initial=affine, fixed_mask=masks[1], iterations="60x20", seed=seed
+        target, best.moving, initial=affine, fixed_mask=masks[1], how=Deformation(iterations="60x20"), seed=seed
     )
     fits = {
         "brain_ncc": correlation(target, best.moving, chain, inside),

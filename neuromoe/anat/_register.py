@@ -1,7 +1,6 @@
 """The registration of a brain to the template."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from neuromoe.anat._head import at_voxel_mm
 from neuromoe.anat._jacobian import determinants, log_jacobian
 from neuromoe.core.geometry import Grid, sample
-from neuromoe.core.greedy import greedy_affine, greedy_field, greedy_inverse
+from neuromoe.core.greedy import Deformation, greedy_affine, greedy_field, greedy_inverse
 from neuromoe.core.images import Image, dice
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain, Displacement
@@ -45,7 +44,7 @@ PRESETS = {
 }
 # The log-Jacobian of a brain that a smooth map explains spreads less than this; see docs/methods.md.
 ROUGH = 0.18
-FREE: dict[str, Any] = {"metric": "NCC 4x4x4", "smoothing": "1.732vox 0vox", "step": 0.25}
+FREE = Deformation(metric="NCC 4x4x4", smoothing="1.732vox 0vox", step=0.25)
 # A freer map is drawn towards the smooth one, by these shares, until no volume is below the least.
 DRAWN, LEAST_VOLUME = (0.0, 0.05, 0.1, 0.2, 0.4, 1.0), 0.005
 
@@ -70,7 +69,7 @@ def register(
     preset: str = "fast",
     iterations: str | None = None,
     seed: int = 0,
-) -> tuple[Chain, Chain]:
+) -> tuple[Chain, Chain, float]:
     """Register a brain to the template's brain by greedy.
 
     A brain whose map is rough, although smoothed, is registered once more with a freer map.
@@ -94,18 +93,21 @@ def register(
     -------
     chain, inverse : tuple of transforms
         Template to T1w world points, and back.
+    freer : float
+        Share of the freer map in the deformation, 0 where only the smooth one was made.
     """
     how = PRESETS[preset]
     fixed, moving = _coarse(brain, template, voxel_mm)
     start = Affine(centers_on_each_other(fixed, moving))
     affine = greedy_affine(fixed, moving, initial=start, iterations=how.affine, seed=seed)
-    work: dict[str, Any] = {"iterations": iterations or how.deformable, "smoothing": how.smoothing}
-    field = greedy_field(fixed, moving, initial=affine, seed=seed, **work)
+    smooth = Deformation(iterations=iterations or how.deformable, smoothing=how.smoothing)
+    field = greedy_field(fixed, moving, initial=affine, how=smooth, seed=seed)
+    freer = 0.0
     if how.freer and not iterations and roughness(field, fixed) > ROUGH:
         print("a rough map: once more with a freer one", flush=True)
-        free = greedy_field(fixed, moving, initial=affine, iterations=how.freer, seed=seed, **FREE)
-        field = unfolded(free, field, fixed)
-    return (tapered(field), affine), (affine.inverse(), tapered(greedy_inverse(field)))
+        free = greedy_field(fixed, moving, initial=affine, how=replace(FREE, iterations=how.freer), seed=seed)
+        field, freer = unfolded(free, field, fixed)
+    return (tapered(field), affine), (affine.inverse(), tapered(greedy_inverse(field))), freer
 
 
 def roughness(field: Displacement, brain: Image) -> float:
@@ -118,13 +120,13 @@ def _volumes(field: Displacement) -> NDArray:
     return determinants(grid.world() + field.field.reshape(-1, 3), grid)
 
 
-def unfolded(free: Displacement, smooth: Displacement, brain: Image) -> Displacement:
-    """Draw a displacement towards a smoother one until nothing in the brain folds or nearly does."""
+def unfolded(free: Displacement, smooth: Displacement, brain: Image) -> tuple[Displacement, float]:
+    """Draw a displacement towards a smoother one until nothing in the brain folds; return its share, too."""
     for share in DRAWN:
         mixed = Displacement((1 - share) * free.field + share * smooth.field, free.affine)
         if _volumes(mixed)[brain.data > 0].min() > LEAST_VOLUME:
             break
-    return mixed
+    return mixed, 1 - share
 
 
 def _coarse(brain: Image, template: Template, voxel_mm: float) -> tuple[Image, Image]:

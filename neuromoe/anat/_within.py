@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neuromoe.anat._attempts import Attempt, assess
 from neuromoe.anat._register import brain_image, centers_on_each_other, no_finer, tapered
 from neuromoe.core.geometry import Grid, apply_affine, resample
-from neuromoe.core.greedy import greedy_affine, greedy_deformable
+from neuromoe.core.greedy import Deformation, greedy_affine, greedy_deformable
 from neuromoe.core.images import Image, load_image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain, read_transform
@@ -25,8 +25,7 @@ from neuromoe.core.transforms import Affine, Chain, read_transform
 # The mean guides registrations on 2 mm voxels: finer ones than this would cost and bring nothing.
 FINEST_MM = 1.0
 ROUNDS = 2
-ITERATIONS = "100x50x10"
-SMOOTHING = "3vox 1vox"
+BETWEEN_SESSIONS = Deformation(smoothing="3vox 1vox")
 
 
 def mean_head(
@@ -201,7 +200,5 @@ def to_average(
     moving = no_finer(brain_image(head, head.like(shared)), registration_mm)
     inside = fixed.data > 0
     correlation = float(np.corrcoef(fixed.data[inside], resample(moving, fixed.grid, (linear,))[inside])[0, 1])
-    chain, inverse = greedy_deformable(
-        fixed, moving, initial=linear, iterations=ITERATIONS, smoothing=SMOOTHING, seed=seed
-    )
+    chain, inverse = greedy_deformable(fixed, moving, initial=linear, how=BETWEEN_SESSIONS, seed=seed)
     return tuple(map(tapered, chain)), tuple(map(tapered, inverse)), correlation

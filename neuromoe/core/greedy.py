@@ -8,6 +8,7 @@ References
 
 import io
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,31 @@ from neuromoe.core.images import Image
 from neuromoe.core.transforms import LPS, Affine, Chain, Displacement
 
 _PATCH = "NCC 2x2x2"
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """How greedy looks for a deformation.
+
+    Parameters
+    ----------
+    metric : str
+        greedy's name and radius in voxels.
+    iterations : str
+        Iterations from the coarsest to the finest level.
+    smoothing : str
+        Standard deviation of the smoothing of each step and of the whole field.
+    step : float
+        The largest displacement of an iteration, voxels.
+    """
+
+    metric: str = _PATCH
+    iterations: str = "100x50x10"
+    smoothing: str = "1.732vox 0.707vox"
+    step: float = 1.0
+
+
+_USUAL = Deformation()
 
 
 def to_sitk(image: Image) -> Any:
@@ -105,22 +131,19 @@ def greedy_deformable(
     *,
     initial: Affine,
     fixed_mask: Image | None = None,
-    metric: str = _PATCH,
-    iterations: str = "100x50x10",
-    smoothing: str = "1.732vox 0.707vox",
-    step: float = 1.0,
+    how: Deformation = _USUAL,
     seed: int = 0,
 ) -> tuple[Chain, Chain]:
     """Find the deformation from `fixed` to `moving`, on top of a linear map, and its inverse.
 
-    The settings are those of :func:`greedy_field`.
+    Parameters are those of :func:`greedy_field`.
 
     Returns
     -------
     chain, inverse : tuple of transforms
         `fixed` to `moving`, and back.
     """
-    names, command = _deformation(fixed, moving, fixed_mask, metric, iterations, smoothing, step)
+    names, command = _deformation(fixed, moving, fixed_mask, how)
     results = _run(f"{command} -oinv back", names | {"back": None}, seed, initial)
     forward, backward = (_field(results[name], fixed.affine) for name in ("warp", "back"))
     return (forward, initial), (initial.inverse(), backward)
@@ -132,10 +155,7 @@ def greedy_field(
     *,
     initial: Affine,
     fixed_mask: Image | None = None,
-    metric: str = _PATCH,
-    iterations: str = "100x50x10",
-    smoothing: str = "1.732vox 0.707vox",
-    step: float = 1.0,
+    how: Deformation = _USUAL,
     seed: int = 0,
 ) -> Displacement:
     """Find the deformation from `fixed` to `moving`, on top of a linear map, without its inverse, which is dear.
@@ -148,14 +168,8 @@ def greedy_field(
         World points of `fixed` to world points of `moving`.
     fixed_mask : Image, optional
         The metric is computed where this is above zero.
-    metric : str, default="NCC 2x2x2"
-        greedy's name and radius in voxels.
-    iterations : str, default="100x50x10"
-        Iterations from the coarsest to the finest level.
-    smoothing : str, default="1.732vox 0.707vox"
-        Standard deviation of the smoothing of each step and of the whole field.
-    step : float, default=1.0
-        The largest displacement of an iteration, voxels.
+    how : Deformation, optional
+        Metric, iterations, smoothing and step.
     seed : int, default=0
         Of the noise that greedy adds to the images.
 
@@ -164,18 +178,16 @@ def greedy_field(
     Displacement
         To be followed by `initial`.
     """
-    names, command = _deformation(fixed, moving, fixed_mask, metric, iterations, smoothing, step)
+    names, command = _deformation(fixed, moving, fixed_mask, how)
     return _field(_run(command, names, seed, initial)["warp"], fixed.affine)
 
 
-def _deformation(
-    fixed: Image, moving: Image, mask: Image | None, metric: str, iterations: str, smoothing: str, step: float
-) -> tuple[dict[str, Any], str]:
+def _deformation(fixed: Image, moving: Image, mask: Image | None, how: Deformation) -> tuple[dict[str, Any], str]:
     """Return greedy's images and its command."""
     names: dict[str, Any] = {"fixed": to_sitk(fixed), "moving": to_sitk(moving), "warp": None}
     inside = _mask(names, mask)
-    how = f"-m {metric} -n {iterations} -s {smoothing} -e {step:g}"
-    return names, f"-i fixed moving -it START {inside} {how} -o warp -wp 0"
+    settings = f"-m {how.metric} -n {how.iterations} -s {how.smoothing} -e {how.step:g}"
+    return names, f"-i fixed moving -it START {inside} {settings} -o warp -wp 0"
 
 
 def greedy_inverse(forward: Displacement) -> Displacement:

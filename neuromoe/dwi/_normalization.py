@@ -130,7 +130,7 @@ def to_template_without_t1w(
         Of the affine; see `neuromoe.core.coregister.Coregistration`.
     """
     from neuromoe.core.coregister import coregister
-    from neuromoe.core.greedy import greedy_deformable
+    from neuromoe.core.greedy import Deformation, greedy_deformable
 
     brain = b0.like(np.where(mask.data > 0.5, b0.data, 0))
     fixed = template.brain
@@ -142,8 +142,7 @@ def to_template_without_t1w(
         Image(resample(fixed, coarse), coarse.affine),
         moving,
         initial=Affine(found.matrix),
-        iterations="60x40x10",
-        smoothing="2.0vox 0.7vox",
+        how=Deformation(iterations="60x40x10", smoothing="2.0vox 0.7vox"),
     )
     return chain, found.score
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from neuromoe.core.coregister import Coregistration, coregister, lay_on_t1w
 from neuromoe.core.geometry import resample
-from neuromoe.core.greedy import greedy_deformable
+from neuromoe.core.greedy import Deformation, greedy_deformable
 from neuromoe.core.images import Image, largest_piece, volume_ml
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, Chain
@@ -75,9 +75,8 @@ def place_in_template(boldref: Image, mask: NDArray, template: Template, *, seed
     target, brain = _bold_contrast(template)
     moving = boldref.like(boldref.data * mask)
     found = coregister(boldref, target, moving_mask=boldref.like(mask), fixed_mask=brain, dof=12, seed=seed)
-    chain, inverse = greedy_deformable(
-        target, moving, initial=Affine(found.matrix), smoothing="3vox 1vox", iterations="60x40", seed=seed
-    )
+    smooth = Deformation(iterations="60x40", smoothing="3vox 1vox")
+    chain, inverse = greedy_deformable(target, moving, initial=Affine(found.matrix), how=smooth, seed=seed)
     return Placement(chain, brain_share(brain, boldref, inverse), found)
 
 

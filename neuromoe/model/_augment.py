@@ -11,7 +11,6 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from neuromoe.model._learner import Batch
-from neuromoe.model.patches import PATCH
 
 # Voxels between the points at which a smooth deformation is drawn.
 _COARSE = 8
@@ -34,7 +33,7 @@ def augment(batch: Batch, member: Any, settings: Any) -> Batch:
     tokens = dict(batch.tokens)
     for name, values_BTF in tokens.items():
         if s.shift or s.elastic or s.flip:
-            values_BTF = _move(values_BTF, member.places, shift=s.shift, elastic=s.elastic, flip=s.flip)
+            values_BTF = _move(values_BTF, member.places, batch.patch, shift=s.shift, elastic=s.elastic, flip=s.flip)
         if s.intensity:
             change = s.intensity * torch.randn((2, len(values_BTF), 1, 1), device=values_BTF.device)
             values_BTF = values_BTF * change[0].exp() + change[1]
@@ -44,11 +43,11 @@ def augment(batch: Batch, member: Any, settings: Any) -> Batch:
     return replace(batch, tokens=tokens)
 
 
-def _move(tokens_BTF: Tensor, places_T3: Tensor, *, shift: float, elastic: float, flip: bool) -> Tensor:
+def _move(tokens_BTF: Tensor, places_T3: Tensor, patch: int, *, shift: float, elastic: float, flip: bool) -> Tensor:
     """Shift, deform and mirror volumes that are given as patches; the mirror stands amid the brain's box."""
     places_T3 = places_T3 - places_T3.min(dim=0).values
     grid = (places_T3.max(dim=0).values + 1).tolist()
-    volumes = _join(tokens_BTF, places_T3, grid)
+    volumes = _join(tokens_BTF, places_T3, grid, patch)
     batch, _, *shape = volumes.shape
     sizes = torch.tensor(shape[::-1], device=volumes.device, dtype=volumes.dtype)
     moves = shift * torch.randn((batch, 3, 1, 1, 1), device=volumes.device)
@@ -64,23 +63,23 @@ def _move(tokens_BTF: Tensor, places_T3: Tensor, *, shift: float, elastic: float
         signs = torch.where(torch.rand(batch, device=volumes.device) < 0.5, -1.0, 1.0)
         where[..., 2] = where[..., 2] * signs[:, None, None, None]
     moved = functional.grid_sample(volumes, where, padding_mode="border", align_corners=False)
-    return _cut(moved, places_T3, grid)
+    return _cut(moved, places_T3, grid, patch)
 
 
-def _join(tokens_BTF: Tensor, places_T3: Tensor, grid: list[int]) -> Tensor:
+def _join(tokens_BTF: Tensor, places_T3: Tensor, grid: list[int], patch: int) -> Tensor:
     """Lay patches out as volumes (B, C, D, H, W), zeros between them."""
     batch, _, features = tokens_BTF.shape
     d, h, w = grid
     full = tokens_BTF.new_zeros((batch, d, h, w, features))
     full[:, places_T3[:, 0], places_T3[:, 1], places_T3[:, 2]] = tokens_BTF
-    blocks = full.view(batch, d, h, w, features // PATCH**3, PATCH, PATCH, PATCH)
-    return blocks.permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(batch, -1, d * PATCH, h * PATCH, w * PATCH)
+    blocks = full.view(batch, d, h, w, features // patch**3, patch, patch, patch)
+    return blocks.permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(batch, -1, d * patch, h * patch, w * patch)
 
 
-def _cut(volumes_BCDHW: Tensor, places_T3: Tensor, grid: list[int]) -> Tensor:
+def _cut(volumes_BCDHW: Tensor, places_T3: Tensor, grid: list[int], patch: int) -> Tensor:
     """Cut the patches out again (B, T, F)."""
     batch, channels = volumes_BCDHW.shape[:2]
     d, h, w = grid
-    blocks = volumes_BCDHW.view(batch, channels, d, PATCH, h, PATCH, w, PATCH).permute(0, 2, 4, 6, 1, 3, 5, 7)
-    full = blocks.reshape(batch, d, h, w, channels * PATCH**3)
+    blocks = volumes_BCDHW.view(batch, channels, d, patch, h, patch, w, patch).permute(0, 2, 4, 6, 1, 3, 5, 7)
+    full = blocks.reshape(batch, d, h, w, channels * patch**3)
     return full[:, places_T3[:, 0], places_T3[:, 1], places_T3[:, 2]]

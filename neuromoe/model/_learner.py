@@ -13,9 +13,9 @@ import torch
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from neuromoe.model.loading import as_it_is
+from neuromoe.model.loading import batch_loader
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,8 @@ class Batch:
         Encoded quality numbers; Q may be 0.
     base : tensor (B, M, K)
         What linear experts say, zeros where the network has none.
+    patch : int
+        Side of a patch, voxels.
     """
 
     rows: Tensor
@@ -47,6 +49,7 @@ class Batch:
     target: Tensor
     quality: Tensor
     base: Tensor
+    patch: int
 
     def to(self, device: Any, **choices: Any) -> "Batch":
         """Move everything to a device."""
@@ -62,8 +65,8 @@ class Batch:
         return replace(self._with(lambda values: values[chosen_B], {}), tokens=tokens)
 
     def _with(self, change: Callable[[Tensor], Tensor], tokens: dict[str, Tensor]) -> "Batch":
-        parts = {name: change(getattr(self, name)) for name in self.__dataclass_fields__ if name != "tokens"}
-        return Batch(tokens={name: change(values) for name, values in tokens.items()}, **parts)
+        parts: dict[str, Any] = {k: change(value) for k, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, tokens={name: change(values) for name, values in tokens.items()}, **parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +93,6 @@ class People:
 
 # From a member, a batch, the class weights and the sum over processes to each person's loss (B,) and a penalty.
 Objective = Callable[[Any, Batch, Tensor, Callable[[Tensor], Tensor]], tuple[Tensor, Tensor]]
-
-
-class _Rows(Dataset):
-    """The people of a loader; a whole batch is read at once."""
-
-    def __init__(self, read: Callable[[NDArray], Batch], count: int) -> None:
-        self.read, self.count = read, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitems__(self, rows: list[int]) -> Batch:
-        return self.read(np.asarray(rows, np.int64))
 
 
 class _Order:
@@ -163,14 +153,7 @@ class Learner(LightningModule):
         return self._loader(np.flatnonzero(self.people.parts >= 0), shuffle=False)
 
     def _loader(self, rows: NDArray, *, shuffle: bool) -> DataLoader:
-        return DataLoader(
-            _Rows(self.people.read, len(self.people.parts)),
-            batch_sampler=_Order(rows, self, shuffle=shuffle),
-            collate_fn=as_it_is,
-            num_workers=self.settings.workers,
-            # A loader draws a number when it begins, before or after the epoch's seed is set: not from that stream.
-            generator=torch.Generator(),
-        )
+        return batch_loader(self.people.read, _Order(rows, self, shuffle=shuffle), workers=self.settings.workers)
 
     def configure_optimizers(self) -> Any:
         """Return AdamW on a cosine over all steps; small parts that start at zero, as the gate, go faster."""

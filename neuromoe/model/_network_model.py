@@ -19,6 +19,7 @@ from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
 from neuromoe.model._diagnosis import diagnose
 from neuromoe.model._learner import Batch, Learner, People
+from neuromoe.model._reader import Reader
 from neuromoe.model._training import TrainerSettings, train_members
 from neuromoe.model.base import LongFit
 from neuromoe.model.cohort import CLINICAL, Cohort
@@ -119,8 +120,8 @@ class NetworkModel(LongFit):
         targets: NDArray | None = None,
         quality: NDArray | None = None,
         base: NDArray | None = None,
-    ) -> Callable[[NDArray], Batch]:
-        """Return a function from rows of `positions` to a Batch.
+    ) -> Reader:
+        """Return what reads batches by rows of `positions`.
 
         Parameters
         ----------
@@ -141,22 +142,17 @@ class NetworkModel(LongFit):
         said_NMK = np.zeros((*present_NM.shape, len(self.classes_))) if base is None else base
         quality_NMQ, base_NMK = (torch.from_numpy(values).float() for values in (known_NMQ, said_NMK))
 
-        def read(rows: NDArray) -> Batch:
-            present_BM, tokens = present_NM[rows], {}
-            for column, name in enumerate(self.modalities_):
-                if name != CLINICAL and present_BM[:, column].any():
-                    tokens[name] = self._tokens(patches, name, rows[present_BM[:, column]])
-            return Batch(
-                torch.from_numpy(rows),
-                tokens,
-                encoded_NF[rows],
-                torch.from_numpy(present_BM),
-                torch.from_numpy(wanted[rows]),
-                quality_NMQ[rows],
-                base_NMK[rows],
-            )
-
-        return read
+        return Reader(
+            patches,
+            self._tokens,
+            self.modalities_,
+            present_NM,
+            encoded_NF,
+            torch.from_numpy(wanted),
+            quality_NMQ,
+            base_NMK,
+            cohort.patch,
+        )
 
     def _encode_clinical(self, cohort: Cohort, positions: NDArray) -> NDArray:
         known = cohort.clinical if CLINICAL in self.modalities_ else None

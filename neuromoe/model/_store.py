@@ -44,6 +44,7 @@ def read_store(store: Path | str) -> dict[str, Any]:
         "channels": {name: facts["modalities"][name]["channels"] for name in names},
         "places": np.load(folder / "tokens.npy", allow_pickle=False).astype(np.int64),
         "grid": tuple(facts["patch_grid"]),
+        "patch": facts["patch"],
     }
     _check(parts, folder)
     return parts

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.core.errors import InputError
 from neuromoe.model import tables
-from neuromoe.model.patches import brain_patches, cut_patches, flat_places, patch_grid, spread_patches
+from neuromoe.model.patches import PATCH, brain_patches, cut_patches, flat_places, patch_grid, spread_patches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,8 @@ class Cohort:
         Patches along each axis.
     quality_names, channels : mapping of str to list of str
         What the columns of `quality` and the channels of the maps are.
+    patch : int
+        Side of a patch, voxels.
     """
 
     tokens: Mapping[str, NDArray]
@@ -64,6 +66,7 @@ class Cohort:
     grid: tuple[int, int, int]
     quality_names: Mapping[str, list[str]] = field(default_factory=dict)
     channels: Mapping[str, list[str]] = field(default_factory=dict)
+    patch: int = PATCH
 
     @classmethod
     def from_arrays(
@@ -263,7 +266,7 @@ def _common_shape(volumes: Mapping[str, NDArray], mask: ArrayLike | None) -> tup
 def _cut_present(volume: NDArray, there: NDArray, brain: NDArray, kept: NDArray, name: str) -> NDArray:
     dtype = np.float16 if volume.dtype == np.float16 else np.float32
     chosen = np.flatnonzero(there)
-    tokens = np.empty((len(chosen), len(kept), volume.shape[1] * 64), dtype)
+    tokens = np.empty((len(chosen), len(kept), volume.shape[1] * PATCH**3), dtype)
     for row, position in enumerate(chosen):
         # Multiplying would keep a NaN outside the brain.
         one = np.where(brain, volume[position], 0).astype(dtype)

@@ -1,11 +1,10 @@
 """Batches of patches, read from a cohort as they are needed.
 
-Axis letters: B batch, M modality, T token, F voxels of a patch over all channels.
+Axis letters: B batch, T token, F voxels of a patch over all channels.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,27 +17,8 @@ from neuromoe.model.cohort import Cohort
 from neuromoe.model.patches import flat_places
 
 
-@dataclass(frozen=True, eq=False)
-class PatchBatch:
-    """Patches of some people.
-
-    Parameters
-    ----------
-    positions : tensor (B,), int
-        Rows of the cohort.
-    tokens : mapping of str to tensor (B present, T, F), float32
-        Patches of those who have the modality, in the batch's order; no entry where nobody has it.
-    present : tensor (B, M), bool
-        Who has what, columns as `Cohort.modalities`.
-    """
-
-    positions: Tensor
-    tokens: Mapping[str, Tensor]
-    present: Tensor
-
-
-class PatchDataset(Dataset[PatchBatch]):
-    """People of a cohort; a loader gets a whole batch at once, so that nothing is stacked afterwards.
+class PatchDataset:
+    """Patches of people of a cohort, read as they are needed.
 
     Parameters
     ----------
@@ -51,27 +31,9 @@ class PatchDataset(Dataset[PatchBatch]):
     """
 
     def __init__(self, cohort: Cohort, positions: NDArray | Sequence[int], *, full_grid: bool = False) -> None:
-        self.positions = np.asarray(positions, np.int64)
-        self.present = cohort.present(self.positions)
-        self.rows = {name: cohort.rows[name][self.positions] for name in cohort.tokens}
+        self.rows = {name: cohort.rows[name][np.asarray(positions, np.int64)] for name in cohort.tokens}
         self.grid = (flat_places(cohort.places, cohort.grid), int(np.prod(cohort.grid))) if full_grid else None
         self._take(dict(cohort.tokens))
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, chosen: int) -> PatchBatch:
-        """Return one person, as a batch."""
-        return self.__getitems__([chosen])
-
-    def __getitems__(self, chosen: Sequence[int]) -> PatchBatch:
-        """Return people as one batch."""
-        tokens = {}
-        for name, rows in self.rows.items():
-            mine = rows[chosen]
-            if (mine >= 0).any():
-                tokens[name] = self.tokens(name, np.asarray(chosen)[mine >= 0])
-        return PatchBatch(torch.from_numpy(self.positions[chosen]), tokens, torch.from_numpy(self.present[chosen]))
 
     def tokens(self, modality: str, chosen: NDArray) -> Tensor:
         """Return the patches (B, T, F), float32, of people of the dataset who have the modality."""
@@ -104,52 +66,45 @@ class PatchDataset(Dataset[PatchBatch]):
         self._take({name: _mapped(file) for name, file in state["arrays"].items()})
 
 
-def patch_loader(
-    cohort: Cohort,
-    positions: NDArray | Sequence[int],
-    *,
-    batch_size: int,
-    shuffle: bool = False,
-    seed: int = 0,
-    workers: int = 0,
-    full_grid: bool = False,
-) -> DataLoader[PatchBatch]:
-    """Load people batch by batch.
+def batch_loader(read: Callable[[NDArray], Any], batches: Iterable[list[int]], *, workers: int = 0) -> DataLoader[Any]:
+    """Load batches as they are needed.
 
     Parameters
     ----------
-    cohort : Cohort
-        Best one that was opened: memory then does not grow with it.
-    positions : array (n,), int
-        Rows of the cohort.
-    batch_size : int
-        People per batch; the last may have fewer.
-    shuffle : bool, default=False
-        In another order each pass, as `seed` says.
-    seed : int, default=0
-        Of the order.
+    read : function
+        From rows (B,) of people to their batch.
+    batches : iterable of list of int
+        The rows of each batch; gone through anew in each pass.
     workers : int, default=0
-        Processes that read ahead. The store is read faster than a worker hands a batch over; workers pay where
-        it lies on a slow disk.
-    full_grid : bool, default=False
-        All patches of the grid rather than those that touch the brain.
+        Processes that read ahead, kept from pass to pass. The store is read faster than a worker hands a batch over;
+        workers pay where it lies on a slow disk. Where processes are not forked, `read` must be what pickle takes.
 
     Returns
     -------
-    DataLoader of PatchBatch
+    DataLoader
     """
     return DataLoader(
-        PatchDataset(cohort, positions, full_grid=full_grid),
-        batch_size=batch_size,
-        shuffle=shuffle,
-        generator=torch.Generator().manual_seed(seed),
+        _Rows(read),
+        batch_sampler=batches,
+        collate_fn=_as_it_is,
         num_workers=workers,
-        collate_fn=as_it_is,
+        persistent_workers=workers > 0,
+        # A loader draws a number when it begins, before or after an epoch's seed is set: not from that stream.
+        generator=torch.Generator(),
     )
 
 
-def as_it_is(batch: Any) -> Any:
-    """Take a batch that a dataset read as one for what a loader gives."""
+class _Rows(Dataset[Any]):
+    """A whole batch is read at once, so that nothing is stacked afterwards."""
+
+    def __init__(self, read: Callable[[NDArray], Any]) -> None:
+        self.read = read
+
+    def __getitems__(self, rows: Sequence[int]) -> Any:
+        return self.read(np.asarray(rows, np.int64))
+
+
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

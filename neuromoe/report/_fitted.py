@@ -1,18 +1,35 @@
 """What fitted models say of themselves, fold by fold: what was chosen, and signs of a failed training."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
-def choice_rows(models: Path | None, experiment: str) -> dict[str, Any] | None:
-    """Average what the folds' models chose, and the figures that they chose by.
+@dataclass(frozen=True)
+class Fitted:
+    """What the models of an experiment keep beside their arrays.
 
     Parameters
     ----------
-    models : path or None
-        The folder of fitted models.
     experiment : str
+    folds : dict of str to dict
+        By the fold's name.
+    """
+
+    experiment: str
+    folds: dict[str, dict[str, Any]]
+
+
+def read_fitted(models: Path | None, experiment: str) -> Fitted:
+    """Read the `model.json` of every fold of an experiment under `models`, none where that is None."""
+    paths = [] if models is None else sorted((models / experiment).glob("*/model/model.json"))
+    told = {path.parts[-3]: json.loads(path.read_text(encoding="utf-8"))["fitted"] for path in paths}
+    return Fitted(experiment, told)
+
+
+def choice_rows(fitted: Fitted) -> dict[str, Any] | None:
+    """Average what the folds' models chose, and the figures that they chose by.
 
     Returns
     -------
@@ -20,14 +37,14 @@ def choice_rows(models: Path | None, experiment: str) -> dict[str, Any] | None:
         `experiment`, `folds`, and `rows` of candidate, mean held-out log loss and balanced accuracy, mean weight, and
         in how many folds it was used; None where the experiment's models choose nothing.
     """
-    tables = [fitted["choice"] for _, fitted in _fitted(models, experiment) if fitted.get("choice")]
+    tables = [facts["choice"] for facts in fitted.folds.values() if facts.get("choice")]
     if not tables:
         return None
     names = [row["candidate"] for row in tables[0]]
-    return {"experiment": experiment, "folds": len(tables), "rows": [_mean(tables, name) for name in names]}
+    return {"experiment": fitted.experiment, "folds": len(tables), "rows": [_mean(tables, name) for name in names]}
 
 
-def sign_rows(models: Path | None, experiment: str) -> dict[str, Any] | None:
+def sign_rows(fitted: Fitted) -> dict[str, Any] | None:
     """List the signs of a failed training that the folds' models found.
 
     Returns
@@ -36,16 +53,12 @@ def sign_rows(models: Path | None, experiment: str) -> dict[str, Any] | None:
         `experiment`, how many folds there are and how many `with` a sign, and `rows` of fold and sentence; None where
         there is no sign.
     """
-    found = _fitted(models, experiment)
-    rows = [{"fold": fold, "sign": sign} for fold, fitted in found for sign in fitted.get("diagnosis", [])]
+    folds = fitted.folds
+    rows = [{"fold": fold, "sign": sign} for fold, facts in folds.items() for sign in facts.get("diagnosis", [])]
     if not rows:
         return None
-    return {"experiment": experiment, "with": len({row["fold"] for row in rows}), "folds": len(found), "rows": rows}
-
-
-def _fitted(models: Path | None, experiment: str) -> list[tuple[str, dict[str, Any]]]:
-    paths = [] if models is None else sorted((models / experiment).glob("*/model/model.json"))
-    return [(path.parts[-3], json.loads(path.read_text(encoding="utf-8"))["fitted"]) for path in paths]
+    having = len({row["fold"] for row in rows})
+    return {"experiment": fitted.experiment, "with": having, "folds": len(folds), "rows": rows}
 
 
 def _mean(tables: list[list[dict[str, Any]]], name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ def result(
     predictions: list[Path] | None = None,
     models: Path | None = None,
     published: dict[str, Any] | None = None,
+    described: dict[str, Any] | None = None,
     demo: bool = False,
 ) -> None:
     """Write the page that compares the experiments and says how far to trust them.
@@ -29,6 +30,8 @@ def result(
         between models, and which trainings show signs of failure.
     published : dict, optional
         Accuracies that others report, by experiment, to stand beside ours.
+    described : dict, optional
+        What each experiment is, in words, to stand in the same table.
     demo : bool, default=False
         Whether the people are simulated: the page says so.
 
@@ -39,7 +42,7 @@ def result(
     """
     from neuromoe.core.errors import InputError
     from neuromoe.report import _scores
-    from neuromoe.report._fitted import choice_rows, sign_rows
+    from neuromoe.report._fitted import choice_rows, read_fitted, sign_rows
     from neuromoe.report._page import write_page
     from neuromoe.report._predicted import person_figure
     from neuromoe.report._trust import trust
@@ -52,6 +55,7 @@ def result(
             fix="give both for the same experiments, in the same order",
         )
     records = [json.loads(path.read_text(encoding="utf-8")) for path in metrics]
+    fitted = [read_fitted(models, record["experiment"]) for record in records]
     pairs = zip(records, predictions or [], strict=False)
     write_page(
         page,
@@ -66,8 +70,9 @@ def result(
         scores=_scores.score_rows(records),
         confusions=[{"record": record, "rows": _scores.confusion_rows(record)} for record in records],
         published=published or {},
-        choices=[found for record in records if (found := choice_rows(models, record["experiment"]))],
-        signs=[found for record in records if (found := sign_rows(models, record["experiment"]))],
+        described=described or {},
+        choices=[rows for rows in map(choice_rows, fitted) if rows],
+        signs=[rows for rows in map(sign_rows, fitted) if rows],
         gates=[rows for rows in map(_scores.gate_rows, records) if rows],
         reliabilities=[_scores.reliability_figure(record) for record in records],
         persons=[person_figure(record["experiment"], path) for record, path in pairs],

@@ -118,6 +118,7 @@ def test_sidecars_and_numbers_tell_how_it_was_registered(normalized):
         record = json.loads(normalized[name].with_name(f"{name}.json").read_text())
         assert (record["Verdict"], record["Reasons"]) == (quality["verdict"], quality["reasons"])
         assert (record["Registration"]["Engine"], record["Registration"]["Setting"]) == ("greedy", "fast")
+        assert record["Registration"]["FreerShare"] == 0
         assert record["Parameters"]["preset"] == "fast"
 
 
@@ -159,6 +160,12 @@ def test_ants_registers_the_brain_too(brain):
     best, record = register_well(*brain, Settings("ants", "SyN", 4.0, None, 0))
     assert (record["Engine"], record["Setting"]) == ("ants", "SyN")
     assert best.numbers["template_dice"] > 0.9
+
+
+def test_the_sidecar_tells_that_the_freer_map_was_taken(brain, monkeypatch):
+    assert register_well(*brain, GREEDY)[1]["FreerShare"] == 0
+    monkeypatch.setattr(_register, "ROUGH", 0.0)
+    assert register_well(*brain, GREEDY)[1]["FreerShare"] > 0
 
 
 def test_every_second_setting_is_one_of_its_engine():
@@ -213,9 +220,11 @@ def test_a_folded_map_is_drawn_to_the_smooth_one_just_as_far_as_it_takes():
     """Its least volume is 1 - 2.6 sin(60 degrees) / 2: a share of 0.12 is needed, 0.2 the next."""
     free, brain = wave(6, 2.6)
     smooth, _ = wave(12, 1.0)
-    kept = unfolded(smooth, wave(12, 0)[0], brain)
+    kept, share = unfolded(smooth, wave(12, 0)[0], brain)
     np.testing.assert_array_equal(kept.field, smooth.field)
-    drawn = unfolded(free, smooth, brain)
+    assert share == 1
+    drawn, share = unfolded(free, smooth, brain)
+    assert share == 0.8
     grid = Grid(brain.data.shape, brain.affine)
     before, after = (determinants(grid.world() + found.field.reshape(-1, 3), grid).min() for found in (free, drawn))
     assert before < 0 < after
@@ -231,7 +240,7 @@ def test_a_rough_map_is_followed_by_a_freer_one_that_matches_more(brain, monkeyp
         maps[name] = register(cut, template, voxel_mm=4.0)
     ncc = {
         name: overlap(head, mask, template, map_points(way, template.grid.world()))["template_ncc"]
-        for name, (way, _) in maps.items()
+        for name, (way, *_) in maps.items()
     }
     assert ncc["free"] > ncc["smooth"]
     monkeypatch.setattr(_register, "ROUGH", 0.0)

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from neuromoe.core.geometry import map_points, resample, rigid_matrix
-from neuromoe.core.greedy import greedy_affine, greedy_deformable, greedy_field, greedy_inverse
+from neuromoe.core.greedy import Deformation, greedy_affine, greedy_deformable, greedy_field, greedy_inverse
 from neuromoe.core.images import Image
 from neuromoe.core.transforms import Affine, Displacement
 
@@ -74,7 +74,7 @@ def test_a_field_is_inverted_as_the_registration_inverts_it(pair):
 def test_smaller_steps_go_less_far(pair):
     fixed, moving, _ = pair
     whole, half = (
-        np.abs(greedy_field(fixed, moving, initial=Affine(np.eye(4)), iterations="0x3", step=step).field).max()
-        for step in (1.0, 0.5)
+        np.abs(greedy_field(fixed, moving, initial=Affine(np.eye(4)), how=how).field).max()
+        for how in (Deformation(iterations="0x3"), Deformation(iterations="0x3", step=0.5))
     )
     assert half < 0.7 * whole

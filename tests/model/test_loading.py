@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from neuromoe.model import Cohort
-from neuromoe.model.loading import PatchBatch, PatchDataset, patch_loader
+from neuromoe.model._learner import Batch
+from neuromoe.model._reader import Reader
+from neuromoe.model.loading import PatchDataset, batch_loader
 
 
 @pytest.fixture
@@ -23,8 +25,18 @@ def mapped(made_cohort: Callable[..., Cohort], tmp_path: Path) -> Cohort:
     return replace(cohort, tokens=tokens)
 
 
-def check_batch(batch: PatchBatch, cohort: Cohort) -> None:
-    positions = batch.positions.numpy()
+def reader(cohort: Cohort, positions: np.ndarray, *, full_grid: bool = False) -> Reader:
+    """Read what a network reads: here each person's row as target, and numbers that tell people apart."""
+    present = cohort.present(positions)
+    numbers = torch.arange(float(present.size)).view(*present.shape, 1)
+    patches = PatchDataset(cohort, positions, full_grid=full_grid)
+    targets = torch.from_numpy(positions)
+    names = cohort.modalities
+    return Reader(patches, PatchDataset.tokens, names, present, numbers[:, 0], targets, numbers, -numbers, cohort.patch)
+
+
+def check_batch(batch: Batch, cohort: Cohort) -> None:
+    positions = batch.target.numpy()
     np.testing.assert_array_equal(batch.present.numpy(), cohort.present(positions))
     for column, name in enumerate(cohort.tokens):
         mine = positions[batch.present[:, column].numpy()]
@@ -36,50 +48,49 @@ def check_batch(batch: PatchBatch, cohort: Cohort) -> None:
 
 def test_every_person_comes_once_with_what_is_there(mapped: Cohort) -> None:
     people = np.array([7, 1, 3, 10, 0])
-    batches = list(patch_loader(mapped, people, batch_size=2))
-    assert torch.cat([batch.positions for batch in batches]).tolist() == people.tolist()
-    for batch in batches:
-        check_batch(batch, mapped)
+    loader = batch_loader(reader(mapped, people), [[4, 0], [2, 1], [3]])
+    for _ in range(2):
+        batches = list(loader)
+        assert torch.cat([batch.rows for batch in batches]).tolist() == [4, 0, 2, 1, 3]
+        assert torch.cat([batch.target for batch in batches]).tolist() == people[[4, 0, 2, 1, 3]].tolist()
+        for batch in batches:
+            check_batch(batch, mapped)
+            assert torch.equal(batch.base, -batch.quality)
+            assert torch.equal(batch.clinical, batch.quality[:, 0])
 
 
 def test_a_modality_that_nobody_in_the_batch_has_is_left_out(made_cohort: Callable[..., Cohort]) -> None:
     cohort = made_cohort(people=12, missing_rate=0.5)
     lacks = np.flatnonzero(~cohort.present(np.arange(12), ["dwi"])[:, 0])
-    batch = next(iter(patch_loader(cohort, lacks, batch_size=len(lacks))))
+    batch = reader(cohort, lacks)(np.arange(len(lacks)))
     assert "dwi" not in batch.tokens
     check_batch(batch, cohort)
 
 
-def test_the_order_is_the_seeds_and_another_in_each_pass(mapped: Cohort) -> None:
-    def passes(seed: int) -> list[list[int]]:
-        loader = patch_loader(mapped, np.arange(11), batch_size=4, shuffle=True, seed=seed)
-        return [torch.cat([batch.positions for batch in loader]).tolist() for _ in range(2)]
-
-    first, second = passes(1)
-    assert first != second
-    assert sorted(first) == sorted(second) == list(range(11))
-    assert passes(1) == [first, second]
-
-
 def test_the_whole_grid_is_given_where_asked(mapped: Cohort) -> None:
-    batch = PatchDataset(mapped, [0, 1, 2], full_grid=True)[1]
+    batch = reader(mapped, np.arange(3), full_grid=True)(np.array([1]))
+    assert batch.tokens
     for name, tokens in batch.tokens.items():
         assert tokens.shape[1] == np.prod(mapped.grid)
         np.testing.assert_array_equal(tokens.numpy(), mapped.patches(name, [1], full_grid=True))
 
 
-def test_workers_give_the_same_batches(mapped: Cohort) -> None:
-    alone, helped = (list(patch_loader(mapped, np.arange(11), batch_size=4, workers=count)) for count in (0, 2))
-    assert len(alone) == len(helped) == 3
-    for one, other in zip(alone, helped, strict=True):
-        assert torch.equal(one.positions, other.positions)
-        assert all(torch.equal(one.tokens[name], other.tokens[name]) for name in mapped.tokens)
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_give_the_same_batches(mapped: Cohort, start: str) -> None:
+    read, batches = reader(mapped, np.arange(11)), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+    loader = batch_loader(read, batches, workers=1)
+    loader.multiprocessing_context = start
+    helped = list(loader)
+    assert len(helped) == 3
+    for one, other in zip(batch_loader(read, batches), helped, strict=True):
+        assert torch.equal(one.rows, other.rows)
+        assert one.tokens.keys() == other.tokens.keys()
+        assert all(torch.equal(one.tokens[name], other.tokens[name]) for name in one.tokens)
 
 
 def test_another_process_gets_the_files_not_their_content(mapped: Cohort, tmp_path: Path) -> None:
-    dataset = PatchDataset(mapped, np.arange(11))
-    sent = ForkingPickler.dumps(dataset)
+    sent = ForkingPickler.dumps(reader(mapped, np.arange(11)))
     assert len(sent) < sum((tmp_path / f"{name}.npy").stat().st_size for name in mapped.tokens) / 4
     got = ForkingPickler.loads(sent)
-    assert all(isinstance(array, np.memmap) for array in got.arrays.values())
-    check_batch(got.__getitems__([4, 0, 2]), mapped)
+    assert all(isinstance(array, np.memmap) for array in got.patches.arrays.values())
+    check_batch(got(np.array([4, 0, 2])), mapped)

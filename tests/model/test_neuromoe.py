@@ -1,5 +1,7 @@
 """The mixture of transformer experts that starts from linear ones."""
 
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 import torch
@@ -78,32 +80,33 @@ def test_scans_of_bad_quality_count_less():
     assert trust[0, 0] < 0.3 * trust[1, 0] and np.isclose(trust[:, 0].mean(), 1) and (trust[:, 1] == 1).all()
 
 
-def test_augmentation_keeps_patches_in_their_places():
+@pytest.mark.parametrize("patch", [3, 4])
+def test_augmentation_keeps_patches_in_their_places(patch):
     torch.manual_seed(0)
     places = torch.tensor(np.argwhere(np.random.default_rng(0).random((3, 2, 4)) < 0.8))
     grid = (places.max(dim=0).values + 1).tolist()
-    tokens = torch.randn(2, len(places), 2 * 64)
-    assert torch.equal(_cut(_join(tokens, places, grid), places, grid), tokens)
-    still = _move(tokens, places, shift=0.0, elastic=0.0, flip=False)
+    tokens = torch.randn(2, len(places), 2 * patch**3)
+    assert torch.equal(_cut(_join(tokens, places, grid, patch), places, grid, patch), tokens)
+    still = _move(tokens, places, patch, shift=0.0, elastic=0.0, flip=False)
     assert torch.allclose(still, tokens, atol=1e-4)
 
 
 def test_a_flip_mirrors_left_and_right_and_a_shift_moves():
     places = torch.tensor(np.argwhere(np.ones((2, 2, 2))))
     volume = torch.arange(8.0)[None, None, :, None, None].expand(64, 1, 8, 8, 8)
-    tokens = _cut(volume.contiguous(), places, [2, 2, 2])
+    tokens = _cut(volume.contiguous(), places, [2, 2, 2], 4)
     torch.manual_seed(0)
-    flipped = _join(_move(tokens, places, shift=0.0, elastic=0.0, flip=True), places, [2, 2, 2])
+    flipped = _join(_move(tokens, places, 4, shift=0.0, elastic=0.0, flip=True), places, [2, 2, 2], 4)
     kinds = [tuple(one[0, :, 0, 0].round().int().tolist()) for one in flipped]
     assert set(kinds) == {tuple(range(8)), tuple(range(7, -1, -1))}
     # The brain may begin some patches into the grid: the mirror stands in its middle all the same.
     assert set(
-        map(tuple, _move(tokens, places + 3, shift=0.0, elastic=0.0, flip=True)[:, 0, ::16].round().tolist())
+        map(tuple, _move(tokens, places + 3, 4, shift=0.0, elastic=0.0, flip=True)[:, 0, ::16].round().tolist())
     ) == {
         (0.0, 1.0, 2.0, 3.0),
         (7.0, 6.0, 5.0, 4.0),
     }
-    moved = _join(_move(tokens, places, shift=1.0, elastic=0.0, flip=False), places, [2, 2, 2])
+    moved = _join(_move(tokens, places, 4, shift=1.0, elastic=0.0, flip=False), places, [2, 2, 2], 4)
     steps = moved[:, 0, 4, 4, 4] - 4
     # Drawn with deviation 1; the border cuts some off. 64 draws: the deviation's standard error is .09.
     assert 0.7 < float(steps.std()) < 1.3
@@ -113,6 +116,15 @@ def test_augmentation_bears_batches_in_which_nobody_has_a_modality(made_cohort):
     settings = QUICK | {"batch_size": 2, "noise": 0.1, "intensity": 0.1, "shift": 0.5, "elastic": 0.5, "flip": True}
     model = build_model("neuromoe", **settings).fit(made_cohort(missing_rate=0.5), np.arange(24))
     assert np.isfinite([epoch["val"] for epoch in model.history]).all()
+
+
+def test_what_reads_the_maps_may_go_to_a_worker_that_is_not_forked(made_cohort):
+    cohort, rows = made_cohort(), np.arange(6)
+    model = build_model("neuromoe", **QUICK | {"epochs": 1, "folds": 1}).fit(cohort, np.arange(24))
+    read = model._reader(cohort, rows)
+    here, there = read(rows), ForkingPickler.loads(ForkingPickler.dumps(read))(rows)
+    assert here.tokens.keys() == there.tokens.keys() == cohort.tokens.keys()
+    assert all(torch.equal(here.tokens[name], there.tokens[name]) for name in here.tokens)
 
 
 def test_impossible_settings_are_one_clear_error():

@@ -2,7 +2,7 @@
 
 import json
 
-from neuromoe.report._fitted import choice_rows, sign_rows
+from neuromoe.report._fitted import choice_rows, read_fitted, sign_rows
 
 
 def _write(models, experiment: str, fold: int, fitted: dict) -> None:
@@ -19,7 +19,7 @@ def _choice(loss: float, weight: float) -> list[dict]:
 def test_choices_are_averaged_over_folds(tmp_path):
     for fold, (loss, weight) in enumerate([(0.4, 1.0), (0.6, 0.5)]):
         _write(tmp_path, "auto", fold, {"choice": _choice(loss, weight)})
-    found = choice_rows(tmp_path, "auto")
+    found = choice_rows(read_fitted(tmp_path, "auto"))
     assert found["folds"] == 2
     one, other = found["rows"]
     assert (one["held_out_nll"], one["weight"], one["used"]) == (0.5, 0.75, 2)
@@ -29,7 +29,7 @@ def test_choices_are_averaged_over_folds(tmp_path):
 def test_signs_name_their_fold(tmp_path):
     _write(tmp_path, "net", 0, {"diagnosis": []})
     _write(tmp_path, "net", 1, {"diagnosis": ["the gate is unused"]})
-    found = sign_rows(tmp_path, "net")
+    found = sign_rows(read_fitted(tmp_path, "net"))
     assert (found["with"], found["folds"]) == (1, 2)
     assert found["rows"] == [{"fold": "repeat-0_fold-1", "sign": "the gate is unused"}]
 
@@ -37,4 +37,5 @@ def test_signs_name_their_fold(tmp_path):
 def test_models_that_say_nothing_have_no_part(tmp_path):
     _write(tmp_path, "plain", 0, {})
     for models in (tmp_path, None):
-        assert choice_rows(models, "plain") is None and sign_rows(models, "plain") is None
+        fitted = read_fitted(models, "plain")
+        assert choice_rows(fitted) is None and sign_rows(fitted) is None

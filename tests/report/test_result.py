@@ -55,6 +55,18 @@ def test_demo_says_that_it_proves_nothing(tmp_path, written):
     assert "may as well be 0.2 as 0.6" in text
 
 
+def test_published_figures_stand_beside_ours_with_what_each_experiment_is(tmp_path, written):
+    page = tmp_path / "result.html"
+    described = {"neuromoe": "neuromoe; balance 0.1", "no-gate": "neuromoe; gate uniform"}
+    files = written(record(), record("no-gate"))
+    result(**files, page=page, published={"neuromoe": 0.8247}, described=described)
+    text = Page(page).text
+    assert "on other people" in text
+    row = text[text.index("neuromoe; balance 0.1") :]
+    assert row.index("0.2 to 0.6") < row.index("0.825") < row.index("neuromoe; gate uniform")
+    Page(page).assert_accessible()
+
+
 def test_hostile_names_are_escaped(tmp_path, written):
     page = tmp_path / "result.html"
     result(**written(record("<script>alert(1)</script>")), page=page)

@@ -34,12 +34,13 @@ def stored(tmp_path, template, session):
     return tmp_path
 
 
-def _store(folder, template):
+def _store(folder, template, **choices):
     store(
         sessions=folder / "sessions.tsv",
         tensors=folder / "tensors",
         template=template,
         index=folder / "tensors/store/index.tsv",
+        **choices,
     )
 
 
@@ -70,6 +71,14 @@ def test_store_and_volumes_give_the_same_predictions(stored, template):
         )
         assert np.array_equal(first, second)
         assert np.allclose(models[0].predict_proba(made, np.arange(6)), first)
+
+
+def test_maps_in_other_patches_train_augmented(stored, template):
+    _store(stored, template, patch=2)
+    cohort = Cohort.open(stored / "tensors/store", labels=["x", "x", "y", "y", "x", "y"])
+    quick = {"epochs": 1, "width": 12, "layers": 1, "folds": 1}
+    model = build_model("neuromoe", shift=0.5, flip=True, **quick).fit(cohort, np.arange(6))
+    assert np.isfinite(model.history[-1]["train"])
 
 
 def test_index_tells_rows_and_quality_is_missing_where_absent(stored):

@@ -5,6 +5,10 @@ SPLIT = f"{OUT}/splits/{SETTINGS['train']['split']['scheme']}.json"
 MODELS = f"{OUT}/models"
 EXPERIMENTS = {name: spec for name, spec in SETTINGS["experiments"].items() if spec}
 PUBLISHED = {name: spec["published"] for name, spec in EXPERIMENTS.items() if spec.get("published") is not None}
+DESCRIBED = {
+    name: "; ".join([spec["model"], *(f"{key} {value}" for key, value in (spec.get("settings") or {}).items())])
+    for name, spec in EXPERIMENTS.items()
+}
 
 
 def labelled_people():

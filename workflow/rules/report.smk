@@ -104,7 +104,7 @@ rule report_result:
         mem_mb=2000,
         runtime=30,
     params:
-        **step("report", "result", models=lambda wildcards: MODELS, published=PUBLISHED, demo=DEMO),
+        **step("report", "result", models=lambda wildcards: MODELS, published=PUBLISHED, described=DESCRIBED, demo=DEMO),
     shell:
         RUN
 

@@ -1,0 +1,70 @@
+"""What the networks read of people, batch by batch.
+
+Axis letters: N people, B batch, M modality, T token, F voxels of a patch or encoded clinical features, Q quality
+number, K class.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuromoe.model._learner import Batch
+from neuromoe.model.loading import PatchDataset
+
+
+# A class and no closure, which a worker that is not forked could not be sent.
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Read batches of people.
+
+    Parameters
+    ----------
+    patches : PatchDataset
+        Of the people 0..n-1.
+    tokens : function
+        From `patches`, a modality and rows (B,) of people who have it to their patches (B, T, F).
+    modalities : sequence of str
+        Columns of `present`; those that `patches` does not know have no patches.
+    present : array (N, M), bool
+        Who has what.
+    clinical : tensor (N, F)
+        Encoded clinical features.
+    targets : tensor (N,), int
+        Columns of the classes.
+    quality : tensor (N, M, Q)
+        Encoded quality numbers.
+    base : tensor (N, M, K)
+        What linear experts say.
+    patch : int
+        Side of a patch, voxels.
+    """
+
+    patches: PatchDataset
+    tokens: Callable[[PatchDataset, str, NDArray], Tensor]
+    modalities: Sequence[str]
+    present: NDArray
+    clinical: Tensor
+    targets: Tensor
+    quality: Tensor
+    base: Tensor
+    patch: int
+
+    def __call__(self, rows: NDArray) -> Batch:
+        """Read people by rows (B,)."""
+        present_BM, tokens = self.present[rows], {}
+        for column, name in enumerate(self.modalities):
+            if name in self.patches.rows and present_BM[:, column].any():
+                tokens[name] = self.tokens(self.patches, name, rows[present_BM[:, column]])
+        return Batch(
+            torch.from_numpy(rows),
+            tokens,
+            self.clinical[rows],
+            torch.from_numpy(present_BM),
+            self.targets[rows],
+            self.quality[rows],
+            self.base[rows],
+            self.patch,
+        )
