@@ -177,6 +177,20 @@ def test_labels_bring_training_with_one_job_per_experiment_and_fold(tmp_path):
     assert (counts["train_split"], counts["report_result"]) == (1, 1)
 
 
+def test_encoders_are_pretrained_once_where_it_is_asked_for_and_an_experiment_starts_from_them(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 12)
+    train = {"split": {"folds": 3}, "pretrain": {"people": "unlabeled"}}
+    own = {"neuromoe": {"model": "neuromoe", "settings": {"pretrained": ""}}, "neuromoe-paper": None}
+    plan = snakemake(tmp_path, "-n", "-p", config={"bids_dir": str(bids), "train": train}).stdout
+    fits = re.findall(r"neuromoe train fit .*", plan)
+    starting = [line for line in fits if "--pretrained" in line]
+    assert len(re.findall(r"neuromoe train pretrain .*--people unlabeled", plan)) == 1
+    assert starting and all(re.search(r"--kind neuromoe(-paper)? ", line) for line in starting)
+    assert len(starting) < len(fits)
+    config = {"bids_dir": str(bids), "train": train, "experiments": own}
+    assert "train_pretrain" not in jobs(tmp_path, config=config)
+
+
 @pytest.mark.parametrize("people", [1, 4])
 def test_too_few_people_end_after_the_reports(tmp_path, people):
     bids = made_dataset(tmp_path / "bids", people)

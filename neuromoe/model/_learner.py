@@ -3,9 +3,11 @@
 Axis letters: B batch, M modality, T token, F features, Q quality number, K class.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +91,20 @@ class People:
     parts: NDArray
     targets: NDArray
     class_weights: Tensor
+
+    def folder_in(self, folder: Path, known: Any, batch_size: int) -> Path:
+        """Name a folder that no training of other people, maps or settings, all of which `known` tells, goes on from.
+
+        Reads everybody once, in batches.
+        """
+        digest = hashlib.sha256(repr(known).encode())
+        for start in range(0, len(self.parts), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(self.parts)))
+            batch = self.read(rows)
+            read = [batch.clinical, batch.quality, batch.base, batch.present, *batch.tokens.values()]
+            for values in [self.parts[rows], self.targets[rows], *read]:
+                digest.update(np.ascontiguousarray(values).tobytes())
+        return folder / digest.hexdigest()[:12]
 
 
 # From a member, a batch, the class weights and the sum over processes to each person's loss (B,) and a penalty.

@@ -60,6 +60,8 @@ class NeuroMoESettings(TrainerSettings):
         Augmentation: mirror left and right every other time.
     bias_prior, slope_prior : float
         Precision of the normal priors of the final gate.
+    pretrained : str
+        Folder of pretrained encoders that every member starts from, see `neuromoe.model.pretraining`; empty for none.
     """
 
     epochs: int = 20
@@ -89,6 +91,7 @@ class NeuroMoESettings(TrainerSettings):
     flip: bool = False
     bias_prior: float = 1.0
     slope_prior: float = 4.0
+    pretrained: str = ""
 
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6 and self.gate in GATES
@@ -239,6 +242,12 @@ class MixtureNetwork(nn.Module):
         self.gate = QualityGate(s.gate, clinical or 0, len(self.names), quality, width=s.gate_width, dropout=s.dropout)
         self.register_buffer("places", places_T3, persistent=False)
         self.classes = classes
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The encoder of each imaging modality."""
+        experts: dict[str, Any] = dict(self.experts.items())
+        return {name: expert.encoder for name, expert in experts.items() if name != CLINICAL}
 
     def fast(self) -> list[nn.Parameter]:
         """Return what is trained at ten times the rate: few numbers that start at zero."""

@@ -4,7 +4,6 @@ Axis letters: N people, B batch, M modality, T token, F voxels of a patch or enc
 number, K class.
 """
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
 from neuromoe.model._diagnosis import diagnose
 from neuromoe.model._learner import Batch, Learner, People
+from neuromoe.model._pretrained import Pretrained, load_pretrained
 from neuromoe.model._reader import Reader
 from neuromoe.model._training import TrainerSettings, train_members
 from neuromoe.model.base import LongFit
@@ -35,13 +35,17 @@ class NetworkModel(LongFit):
         Losses per epoch.
     diagnosis : list of str
         Signs of a failed training by people held out, and what to do.
+    pretrained_on : list of str
+        Participants whose scans the encoders had learned from before; empty where they started at random.
     """
 
     Settings: ClassVar[type] = TrainerSettings
     members: list[Any]
     history: list[dict[str, float]]
     diagnosis: list[str]
+    pretrained_on: list[str]
     trained: NDArray
+    lent: Pretrained | None = None
 
     @abstractmethod
     def _build(self) -> nn.Module:
@@ -64,6 +68,10 @@ class NetworkModel(LongFit):
         self.trained = np.asarray(cohort.present(rows, self.modalities_).any(axis=0))
         self.places_T3 = _places(cohort, self.tokens)
         self.features = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens}
+        self.lent = load_pretrained(self.settings.pretrained) if self.settings.pretrained else None
+        self.pretrained_on = [] if self.lent is None else self.lent.participants
+        if self.lent is not None:
+            self.lent.check(cohort, self.settings)
 
     def _train(
         self, cohort: Cohort, rows: NDArray, parts: NDArray, count: int, objective: Any, **inputs: NDArray
@@ -78,6 +86,8 @@ class NetworkModel(LongFit):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.members = [self._build() for _ in range(count)]
+            if self.lent is not None:
+                self.lent.lend(self.members)
             people = People(read, parts, targets, torch.tensor(weights_K, dtype=torch.float32))
             learner = Learner(self.members, people, objective, self.settings, self.seed)
             if len(seen):
@@ -95,18 +105,11 @@ class NetworkModel(LongFit):
                 print(f"note: {sign}", flush=True)
 
     def _own_folder(self, people: People) -> Path | None:
-        """Name a folder that no fit of other people, maps or settings would go on from."""
         if self.folder is None:
             return None
-        digest = hashlib.sha256(repr((self.name, self.seed, self.settings)).encode())
-        size = self.settings.batch_size
-        for start in range(0, len(people.parts), size):
-            rows = np.arange(start, min(start + size, len(people.parts)))
-            batch = people.read(rows)
-            known = [batch.clinical, batch.quality, batch.base, batch.present, *batch.tokens.values()]
-            for values in [people.parts[rows], people.targets[rows], *known]:
-                digest.update(np.ascontiguousarray(values).tobytes())
-        return self.folder / digest.hexdigest()[:12]
+        known = self.name, self.seed, self.settings
+        lent = () if self.lent is None else (self.lent.digest(),)
+        return people.folder_in(self.folder, (*known, *lent), self.settings.batch_size)
 
     def _rest(self) -> None:
         for member in self.members:
@@ -196,6 +199,7 @@ class NetworkModel(LongFit):
             "trained": self.trained.tolist(),
             "members": len(self.members),
             "diagnosis": self.diagnosis,
+            "pretrained_on": self.pretrained_on,
         }
         return {**arrays, "places": self.places_T3}, facts
 
@@ -205,6 +209,7 @@ class NetworkModel(LongFit):
         self.features = {name: facts["features"][name] for name in self.modalities_ if name != CLINICAL}
         self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
         self.trained, self.diagnosis = np.array(facts["trained"], bool), facts["diagnosis"]
+        self.pretrained_on = facts.get("pretrained_on", [])
         self.members = []
         for number in range(facts["members"]):
             start = f"member{number}."

@@ -62,7 +62,7 @@ class Model(ABC):
 
     def __init__(self, *, seed: int = 0, **settings: Any) -> None:
         self.seed = int(seed)
-        self.settings = _make_settings(self.Settings, settings, self.name)
+        self.settings = make_settings(self.Settings, settings, self.name)
 
     def fit(self, cohort: Cohort, train: ArrayLike, val: ArrayLike | None = None) -> Self:
         """Fit on the people at `train`.
@@ -275,7 +275,8 @@ def _sorted_classes(labels: NDArray) -> NDArray:
         ) from err
 
 
-def _make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
+def make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
+    """Make settings of a kind, or raise InputError where a name is unknown or a value of another type."""
     known = {field.name: field for field in fields(kind)}
     for name, value in settings.items():
         near = difflib.get_close_matches(name, known, 1)

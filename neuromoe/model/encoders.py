@@ -123,9 +123,10 @@ class Encoder(nn.Module):
         blocks = [Layer(width, heads, widening=widening, dropout=dropout) for _ in range(layers)]
         self.layers, self.after = nn.Sequential(*blocks), nn.LayerNorm(width)
 
-    def tokens(self, tokens_BTF: Tensor) -> Tensor:
-        """Return the tokens after the last layer, normalised (B, T, D)."""
-        return self.after(self.layers(self.embedding(tokens_BTF) + self.code))
+    def tokens(self, tokens_BTF: Tensor, places_BT: Tensor | None = None) -> Tensor:
+        """Return the tokens after the last layer, normalised (B, T, D); `places_BT` says which ones, if not all."""
+        code = self.code if places_BT is None else self.code[places_BT]
+        return self.after(self.layers(self.embedding(tokens_BTF) + code))
 
     def forward(self, tokens_BTF: Tensor) -> Tensor:
         """Return the embedding (B, D), the mean of the tokens."""

@@ -17,11 +17,13 @@ from neuromoe.core.errors import InputError
 from neuromoe.model._learner import Batch
 from neuromoe.model._linear import log_softmax
 from neuromoe.model._network_model import NetworkModel
+from neuromoe.model._pretrained import Scaling, scaling_arrays
 from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.encoders import SIZE, Encoder
 from neuromoe.model.experts import ClinicalNetwork, Expert, stack_experts
 from neuromoe.model.gate import Gate
+from neuromoe.model.loading import PatchDataset
 from neuromoe.model.losses import balance_penalty, masked_log_gate, mix, weighted_cross_entropy
 
 
@@ -52,6 +54,9 @@ class PaperSettings(TrainerSettings):
         Take the batch's own variance off R_balance; false is the equation as printed.
     validation_share : float
         Of the training people, set aside to stop early where no validation people are given; 0 for none.
+    pretrained : str
+        Folder of pretrained encoders to start from, see `neuromoe.model.pretraining`; empty for none. Maps are then
+        scaled as they were there.
     """
 
     width: int = 32
@@ -69,6 +74,7 @@ class PaperSettings(TrainerSettings):
     balance: float = 0.1
     balance_correction: bool = True
     validation_share: float = 0.2
+    pretrained: str = ""
 
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6
@@ -155,12 +161,18 @@ class NeuroMoEPaper(NetworkModel):
 
     name = "neuromoe-paper"
     Settings = PaperSettings
+    scalings: dict[str, Scaling]
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         s = self.settings
         inner, aside = self._with_inner(cohort, train, val, s.validation_share)
         self._learn_inputs(cohort, inner)
         self.trained = self.trained & self._chosen()
+        known = {} if self.lent is None else {**self.lent.scalings}
+        self.scalings = {
+            name: known[name].spread(cohort) if self.tokens == "grid" else known[name]
+            for name in self.features.keys() & known.keys()
+        }
         inner, aside = (rows[self._usable(cohort, rows).any(axis=1)] for rows in (inner, aside))
         parts = np.repeat([-1, 0], [len(inner), len(aside)])
         self._train(cohort, np.concatenate([inner, aside]), parts, 1, self._objective)
@@ -205,6 +217,19 @@ class NeuroMoEPaper(NetworkModel):
     def _build(self) -> Network:
         places_T3 = torch.from_numpy(self.places_T3)
         return Network(self.features, places_T3, self.clinical_features, len(self.classes_), self.settings)
+
+    def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
+        """Read patches, of a modality with a pretrained encoder scaled as that encoder knows them."""
+        tokens_BTF = super()._tokens(patches, name, rows)
+        return self.scalings[name].apply(tokens_BTF) if name in self.scalings else tokens_BTF
+
+    def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        arrays, facts = super()._state()
+        return arrays | scaling_arrays(self.scalings), {**facts, "scaled": sorted(self.scalings)}
+
+    def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+        self.scalings = {name: Scaling.from_arrays(arrays, name) for name in facts.get("scaled", [])}
+        super()._set_state(arrays, facts)
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         self._check_grid(cohort)

@@ -3,6 +3,7 @@ from collections import Counter
 
 SPLIT = f"{OUT}/splits/{SETTINGS['train']['split']['scheme']}.json"
 MODELS = f"{OUT}/models"
+PRETRAINED = f"{OUT}/pretrained/pretrained.json"
 EXPERIMENTS = {name: spec for name, spec in SETTINGS["experiments"].items() if spec}
 PUBLISHED = {name: spec["published"] for name, spec in EXPERIMENTS.items() if spec.get("published") is not None}
 DESCRIBED = {
@@ -66,6 +67,14 @@ def experiment(key):
         return spec.get(key)
 
     return value
+
+
+def pretrained_for(wildcards):
+    """Return the pretrained encoders where an experiment starts from them, else nothing."""
+    spec = EXPERIMENTS.get(wildcards.experiment) or {}
+    own = "pretrained" in (spec.get("settings") or {})
+    reads = spec.get("model") in ("neuromoe", "neuromoe-paper") and not own
+    return [PRETRAINED] if reads and SETTINGS["train"]["pretrain"]["people"] != "none" else []
 
 
 def say_what_follows():
