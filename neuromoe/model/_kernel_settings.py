@@ -36,7 +36,7 @@ class KernelMoESettings:
         Parts for the last temperature: everything is fitted again without each of them, gate and all; 0 leaves the
         temperature that was fitted together with the gate, which is too sure where people are few.
     most : int
-        People that the fit is made on; of more, so many are drawn. Time grows with their cube.
+        Sessions that the fit is made on; of more, so many are drawn. Time grows with their cube.
     """
 
     class_weights: bool = True

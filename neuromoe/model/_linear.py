@@ -192,7 +192,9 @@ def _solve(kernel_NN: NDArray, wanted_NK: NDArray, ridge: float) -> tuple[NDArra
     mean_K = wanted_NK.mean(axis=0)
     row_N = kernel_NN.mean(axis=0)
     centred_NN = kernel_NN - row_N - row_N[:, None] + row_N.mean()
-    size = max(centred_NN.trace() / len(centred_NN), np.finfo(float).tiny)
+    # One person, or several who are alike: nothing is left after centring, and any size will do.
+    size = centred_NN.trace() / len(centred_NN)
+    size = size if size > 0 else 1.0
     dual_NK = np.linalg.solve(centred_NN + ridge * size * np.eye(len(centred_NN)), wanted_NK - mean_K)
     return dual_NK - dual_NK.mean(axis=0), mean_K
 
@@ -201,6 +203,9 @@ def _held_out(kernel_NN: NDArray, wanted_NK: NDArray, parts: NDArray, ridge: flo
     scores_NK = np.empty_like(wanted_NK)
     for part in np.unique(parts):
         inside, outside = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
+        if not len(inside):
+            scores_NK[:] = wanted_NK.mean(axis=0)
+            continue
         dual_NK, mean_K = _solve(kernel_NN[np.ix_(inside, inside)], wanted_NK[inside], ridge)
         center_N = kernel_NN[np.ix_(inside, inside)].mean(axis=0)
         scores_NK[outside] = (kernel_NN[np.ix_(outside, inside)] - center_N) @ dual_NK + mean_K

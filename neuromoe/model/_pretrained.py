@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuromoe.core.atomic import replacing_folder, write_json
+from neuromoe.core.atomic import write_json
 from neuromoe.core.errors import InputError
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.patches import spread_patches
@@ -86,11 +86,10 @@ class Pretrained:
     participants: list[str]
 
     def save(self, folder: Path | str) -> None:
-        """Write `pretrained.json` and `pretrained.safetensors` into a folder, atomically."""
+        """Write `pretrained.safetensors` and, when that is whole, `pretrained.json` into a folder."""
         facts = {"size": dict(self.size), "explained": dict(self.explained), "participants": self.participants}
-        with replacing_folder(folder) as temporary:
-            write_arrays(temporary / f"{NAME}.safetensors", self.arrays())
-            write_json(temporary / f"{NAME}.json", facts)
+        write_arrays(Path(folder) / f"{NAME}.safetensors", self.arrays())
+        write_json(Path(folder) / f"{NAME}.json", facts)
 
     def arrays(self) -> dict[str, NDArray]:
         """Return weights, scalings and places by name."""

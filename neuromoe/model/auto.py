@@ -160,7 +160,8 @@ class NeuroMoEAuto(LongFit):
     def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
         from neuromoe.model.registry import build_model
 
-        self.choice_, self.weights_C, self.factors_C = facts["choice"], arrays["weights"], arrays["factors"]
+        self.choice_, self.weights_C = facts["choice"], arrays["weights"]
+        self.factors_C = arrays.get("factors", np.ones(len(self.weights_C)))
         self.temperature, self.candidates = float(arrays["temperature"][0]), {}
         for fact in facts["candidates"]:
             name = fact["model"]

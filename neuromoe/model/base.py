@@ -44,7 +44,7 @@ class Model(ABC):
     modalities_ : tuple of str
         The cohort's, `clinical` last.
     held_out_ : tuple of array (n,), array (n, K), or None
-        Positions, and log probabilities by parts of the model that did not see them, where it is cross-fitted
+        Positions, and log probabilities by parts of the model that did not see them, where it is cross-fitted.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class Model(ABC):
         val = None if val is None else check_positions(cohort, val, "val")
         _check_labels(cohort, train, val)
         self.classes_ = _sorted_classes(cohort.labels[train])
-        self.modalities_ = cohort.modalities
+        self.modalities_, self.held_out_ = cohort.modalities, None
         counts_K = np.bincount(self._targets(cohort, train), minlength=len(self.classes_))
         self.prior_ = counts_K / counts_K.sum()
         self._fit(cohort, train, val)

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
@@ -25,6 +24,9 @@ from neuromoe.model._quality import QualityEncoder
 from neuromoe.model.base import Model
 from neuromoe.model.cohort import CLINICAL, Cohort
 
+# People that are predicted at once: each needs some kernels with all training people.
+_BLOCK = 1000
+
 
 class KernelMoE(Model):
     """Calibrated kernel ridge experts, one per modality and one on all of them, weighed by the scans' quality.
@@ -39,13 +41,13 @@ class KernelMoE(Model):
     mixture: Gate
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
-        rows = train if val is None else np.concatenate([train, val])
+        everybody = train if val is None else np.concatenate([train, val])
+        rows = self._draw(cohort, everybody)
         there_NM = cohort.present(rows, self.modalities_)
         classes = [len(set(cohort.labels[rows[there]])) for there in there_NM.T]
         # An expert that lacks a class would be sure against it.
         self.trained = np.array([count == len(self.classes_) for count in classes], bool)
-        known = rows[(there_NM & self.trained).any(axis=1)]
-        rows = self._draw(cohort, known)
+        rows = rows[(there_NM & self.trained).any(axis=1)]
         self.encoder = self._fit_clinical(cohort, rows)
         self.maps = {name: self._take(cohort, rows, name) for name in self._names()}
         self.quality = self._fit_quality(cohort, rows)
@@ -56,14 +58,22 @@ class KernelMoE(Model):
             self._fit_mixture(cohort, rows)
             if self.settings.calibration:
                 self._calibrate(cohort, rows)
-                self._say_of_others(cohort, np.setdiff1d(known, rows))
+                self._say_of_others(cohort, np.setdiff1d(everybody, rows))
 
     def _draw(self, cohort: Cohort, rows: NDArray) -> NDArray:
-        """Draw people to fit on, first some of each class."""
-        order = np.random.default_rng(self.seed).permutation(len(rows))
-        classes = pd.Series(self._targets(cohort, rows[order]))
-        rare_first = np.argsort(classes.groupby(classes).cumcount() >= self.settings.folds, kind="stable")
-        return rows[np.sort(order[rare_first][: self.settings.most])]
+        """Draw whom to fit on where there are more than `most`: families at random, a few of each class first."""
+        if len(rows) <= self.settings.most:
+            return rows
+        targets, there_NM = self._targets(cohort, rows), cohort.present(rows, self.modalities_)
+        family = np.unique(cohort.groups[rows], return_inverse=True)[1]
+        turn = np.random.default_rng(self.seed).permutation(family.max() + 1)[family]
+        order = np.argsort(turn, kind="stable")
+        wanted = np.zeros(len(rows), bool)
+        for there in there_NM.T:
+            for column in range(len(self.classes_)):
+                wanted[order[(there & (targets == column))[order]][: self.settings.folds]] = True
+        later = ~np.isin(family, family[wanted])
+        return rows[np.sort(np.lexsort((turn, later))[: self.settings.most])]
 
     def _names(self) -> list[str]:
         return [name for name, trained in zip(self.modalities_, self.trained, strict=True) if trained]
@@ -128,9 +138,10 @@ class KernelMoE(Model):
         self.held_out_ = rows, log_softmax(factor * said_NK)
 
     def _say_of_others(self, cohort: Cohort, others: NDArray) -> None:
-        """Count those who were not drawn among the people held out: nothing knows of them."""
-        if self.held_out_ is not None and len(others):
+        """Count those who were not drawn, nor anybody of their family, among the people held out."""
+        if self.held_out_ is not None:
             rows, said_NK = self.held_out_
+            others = others[~np.isin(cohort.groups[others], cohort.groups[rows])]
             of_others_NK = np.log(self.predict_proba(cohort, others))
             self.held_out_ = np.concatenate([rows, others]), np.concatenate([said_NK, of_others_NK])
 
@@ -191,6 +202,10 @@ class KernelMoE(Model):
         return self._trust(encoded), self._quality(encoded, there), np.stack(there_TE, axis=1)
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        blocks = np.array_split(positions, -(-len(positions) // _BLOCK))
+        return np.concatenate([self._predict_block(cohort, block) for block in blocks])
+
+    def _predict_block(self, cohort: Cohort, positions: NDArray) -> NDArray:
         trust, quality_TEQ, there_TE = self._weighed_by(cohort, positions)
         plain, shrunk = self._likeness(cohort, positions), {}
         for name, part in plain.items():

@@ -201,8 +201,8 @@ class NeuroMoE(NetworkModel):
             clinical_NM[mine] = self._by_clinical(cohort, rows[mine], members)
         quality = _gate_inputs(quality_NMQ, clinical_NM)
         known = base_NMK, added_NMK, targets, quality, present_NM, balance
-        said_NK = np.zeros((len(rows), len(self.classes_)))
-        for part in np.unique(parts) if self.settings.folds > 1 else ():
+        said_NK = np.tile(np.log(self.prior_), (len(rows), 1))
+        for part in np.unique(parts) if len(np.unique(parts)) > 1 else ():
             inside, outside = parts != part, parts == part
             share_M, mixture = self._weigh(*(values[inside] for values in known))
             log_experts = log_softmax(base_NMK[outside] + share_M[:, None] * added_NMK[outside])

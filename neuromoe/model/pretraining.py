@@ -100,7 +100,7 @@ def pretrain(
     Raises
     ------
     InputError
-        Fewer than two people have maps, or a setting is unknown.
+        Fewer than three people have maps, or a setting is unknown.
 
     References
     ----------
@@ -140,11 +140,12 @@ def _chosen(cohort: Cohort, positions: ArrayLike | None) -> NDArray:
     else:
         rows = check_positions(cohort, positions, "positions")
     rows = rows[cohort.present(rows, list(cohort.tokens)).any(axis=1)]
-    if len(np.unique(cohort.groups[rows])) < 2 or len(cohort.places) < 2:
+    # Of one person who is learned from, nothing is left beside the mean map.
+    if len(np.unique(cohort.groups[rows])) < 3 or len(cohort.places) < 2:
         raise InputError(
-            expected="scans of two people or families at least to learn from"
-            + (", who have no label" if positions is None else ""),
-            found=f"{len(np.unique(cohort.groups[rows]))} among {len(cohort)} sessions",
+            expected="scans of two patches or more, of three people or families"
+            + (" who have no label" if positions is None else ""),
+            found=f"{len(cohort.places)} patches, {len(np.unique(cohort.groups[rows]))} among {len(cohort)} sessions",
             where="the pretraining",
             fix="add unlabeled people, or leave pretraining out",
         )

@@ -39,7 +39,7 @@ def pretrain(
     Raises
     ------
     InputError
-        Fewer than two unlabeled people have scans, or a setting is unknown.
+        Fewer than three unlabeled people have scans, or the file is named otherwise, or a setting is unknown.
     """
     import numpy as np
     import torch
@@ -52,12 +52,20 @@ def pretrain(
         raise InputError(
             expected="unlabeled or all", found=people, where="the setting train.pretrain.people", fix="correct it"
         )
+    if pretrained.name != "pretrained.json":
+        raise InputError(
+            expected="a file pretrained.json in a folder of its own",
+            found=str(pretrained),
+            where="--pretrained",
+            fix="write, say, results/pretrained/pretrained.json",
+        )
+    folder = pretrained.resolve().parent
     torch.set_num_threads(threads)
     cohort = Cohort.open(store, clinical=clinical)
     positions = np.arange(len(cohort)) if people == "all" else None
-    training = pretrained.parent.with_name(f"{pretrained.parent.name}_training")
+    training = folder.with_name(f"{folder.name}_training")
     found = train_encoders(cohort, positions, seed=seed, folder=training, progress=True, **(settings or {}))
-    found.save(pretrained.parent)
+    found.save(folder)
     for path in training.rglob("*.ckpt"):
         path.unlink()
     told = ", ".join(f"{name} {share:.1%}" for name, share in found.explained.items())

@@ -57,6 +57,15 @@ def test_what_candidates_say_of_people_held_out_does_not_flatter_them(name, made
     assert np.mean(losses) > np.log(3) - 0.03
 
 
+def test_a_modality_that_three_people_have_does_no_harm(made_cohort):
+    """In a part of late fusion's own, a single person is left of it, of whom nothing can be learned."""
+    cohort = made_cohort(people=24, missing_rate=0.0)
+    cohort.rows["func"][3:] = -1
+    auto = build_model("neuromoe-auto", candidates=f"kernel-moe, {FEW}").fit(cohort, np.arange(24))
+    assert np.isfinite(auto.predict_proba(cohort, np.arange(24))).all()
+    assert all(np.isfinite(row["held_out_nll"]) for row in auto.choice_)
+
+
 def test_it_is_no_candidate_of_itself():
     with pytest.raises(InputError, match="names of other models"):
         build_model("neuromoe-auto", candidates="neuromoe-auto")

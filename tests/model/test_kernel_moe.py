@@ -157,14 +157,29 @@ def test_few_people_do_not_make_it_sure(made_cohort):
     assert np.mean(losses[5]) < np.mean(losses[0])
 
 
-def test_of_many_people_some_are_drawn_of_each_class(made_cohort):
+def test_of_many_people_some_are_drawn_of_each_class_and_modality(made_cohort):
     cohort = made_cohort(people=120, effect=1.5)
     rare = np.flatnonzero(cohort.labels == cohort.labels[0])[4:]
     train = np.setdiff1d(np.arange(120), rare)
-    model = build_model("kernel-moe", most=40).fit(cohort, train)
-    kept = np.unique(np.concatenate([expert.owners for expert in model.experts]))
-    assert len(kept) == 40
+    # Of a modality that few people have, none may be lost.
+    with_func = np.concatenate([train[cohort.labels[train] == label][:2] for label in set(cohort.labels)])
+    cohort.rows["func"][~np.isin(np.arange(120), with_func)] = -1
+    model = build_model("kernel-moe", most=60).fit(cohort, train)
+    drawn = np.unique(np.concatenate([expert.owners for expert in model.experts]))
+    assert len(drawn) == 60
+    there = cohort.present(with_func, ["func"])[:, 0].sum()
+    assert [len(expert.owners) for expert in model.experts if expert.modalities == ("func",)] == [there]
     rows, _ = model.held_out_
     assert sorted(rows) == sorted(train)
     has_scan = np.flatnonzero(cohort.present(train, ["dwi"])[:, 0])
     assert (model.predict(cohort, train[has_scan]) == cohort.labels[train[has_scan]]).mean() > 0.6
+
+
+def test_who_is_of_a_family_that_was_drawn_is_not_said_to_be_held_out(made_cohort):
+    cohort = made_cohort(people=90, effect=1.5)
+    cohort.groups[:] = np.arange(90) // 3
+    model = build_model("kernel-moe", most=40, folds=2).fit(cohort, np.arange(90))
+    drawn = np.unique(np.concatenate([expert.owners for expert in model.experts]))
+    rows, _ = model.held_out_
+    fitted, others = rows[: len(drawn)], rows[len(drawn) :]
+    assert len(others) and not set(cohort.groups[fitted]) & set(cohort.groups[others])

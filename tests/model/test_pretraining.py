@@ -90,6 +90,12 @@ def test_what_is_saved_is_read_again(unlabeled, tmp_path):
     assert np.isfinite(np.concatenate([value.ravel() for value in again.arrays().values()])).all()
 
 
+def test_nothing_else_in_the_folder_is_lost(unlabeled, tmp_path):
+    (tmp_path / "derivatives").mkdir()
+    pretrain(unlabeled, **QUICK).save(tmp_path)
+    assert (tmp_path / "derivatives").is_dir() and (tmp_path / "pretrained.json").is_file()
+
+
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(unlabeled, tmp_path, monkeypatch):
     whole = pretrain(unlabeled, folder=tmp_path / "whole", **QUICK | {"epochs": 4})
     from neuromoe.model._learner import Learner
