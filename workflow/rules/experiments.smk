@@ -6,10 +6,26 @@ MODELS = f"{OUT}/models"
 PRETRAINED = f"{OUT}/pretrained/pretrained.json"
 EXPERIMENTS = {name: spec for name, spec in SETTINGS["experiments"].items() if spec}
 PUBLISHED = {name: spec["published"] for name, spec in EXPERIMENTS.items() if spec.get("published") is not None}
-DESCRIBED = {
-    name: "; ".join([spec["model"], *(f"{key} {value}" for key, value in (spec.get("settings") or {}).items())])
-    for name, spec in EXPERIMENTS.items()
-}
+PRETRAINED_BY = SETTINGS["train"]["pretrain"]["people"]
+
+
+def starts_pretrained(spec):
+    """Tell whether an experiment's networks start from pretrained encoders."""
+    own = "pretrained" in (spec.get("settings") or {})
+    return PRETRAINED_BY != "none" and spec.get("model") in ("neuromoe", "neuromoe-paper") and not own
+
+
+def described(spec):
+    """Say in a few words what an experiment is."""
+    words = [spec["model"], *(f"{key} {value}" for key, value in (spec.get("settings") or {}).items())]
+    if spec.get("search"):
+        words.append(f"searched: {', '.join(spec['search']['space'])}")
+    if starts_pretrained(spec):
+        words.append(f"pretrained on the scans of {PRETRAINED_BY} people")
+    return "; ".join(words)
+
+
+DESCRIBED = {name: described(spec) for name, spec in EXPERIMENTS.items()}
 
 
 def labelled_people():
@@ -36,6 +52,21 @@ def why_not_train():
 
 
 REASON = why_not_train()
+
+
+def check_unlabelled():
+    """Stop before anything is computed where encoders cannot be pretrained."""
+    rows = read_table(INDEX["clinical"])
+    found = len({row["group"] for row in rows} - {row["group"] for row in rows if row["label"] != MISSING})
+    if PRETRAINED_BY == "unlabeled" and found < 3:
+        raise WorkflowError(
+            f"train.pretrain.people is 'unlabeled', which needs three people without a label, and {found} have none; "
+            "add people, or leave train.pretrain out"
+        )
+
+
+if REASON is None and any(map(starts_pretrained, EXPERIMENTS.values())):
+    check_unlabelled()
 SCHEME = SETTINGS["train"]["split"]["scheme"]
 
 
@@ -71,10 +102,7 @@ def experiment(key):
 
 def pretrained_for(wildcards):
     """Return the pretrained encoders where an experiment starts from them, else nothing."""
-    spec = EXPERIMENTS.get(wildcards.experiment) or {}
-    own = "pretrained" in (spec.get("settings") or {})
-    reads = spec.get("model") in ("neuromoe", "neuromoe-paper") and not own
-    return [PRETRAINED] if reads and SETTINGS["train"]["pretrain"]["people"] != "none" else []
+    return [PRETRAINED] if starts_pretrained(EXPERIMENTS.get(wildcards.experiment) or {}) else []
 
 
 def say_what_follows():
