@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
+from neuromoe.model import build_model
 from neuromoe.model.search import search_settings
 
 
@@ -11,7 +12,9 @@ def test_the_best_of_what_was_tried_is_found_and_the_defaults_come_first(made_co
     cohort = made_cohort(people=60, effect=0.4)
     space = {"passes": [1, 2], "slope_prior": {"low": 0.1, "high": 10.0, "log": True}}
     found = search_settings("kernel-moe", cohort, np.arange(60), settings={"folds": 5}, space=space, trials=4)
-    assert len(found.tried) == 4 and found.tried[0]["settings"] == {"passes": 2, "slope_prior": 1.0}
+    own = build_model("kernel-moe").settings
+    assert len(found.tried) == 4
+    assert found.tried[0]["settings"] == {"passes": own.passes, "slope_prior": own.slope_prior}
     assert found.loss == min(one["loss"] for one in found.tried)
     assert found.settings["folds"] == 5 and {"passes", "slope_prior"} < set(found.settings)
     again = search_settings("kernel-moe", cohort, np.arange(60), settings={"folds": 5}, space=space, trials=4)
