@@ -50,7 +50,7 @@ def learn(method: str, simulated: Simulated, seed: int, fits: Fits) -> tuple[NDA
     Parameters
     ----------
     method : str
-        Name of a model, its settings after it if any, as `neuromoe(noise=0.5)`; or of a peer.
+        Name of a model, its settings after it if any, as `neuromoe(noise=0.5;flip=True)`; or of a peer.
     simulated : Simulated
     seed : int
     fits : dict

@@ -1,8 +1,8 @@
 """The settings of the kernel machines."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from neuromoe.core.errors import InputError
+from neuromoe.core.errors import settings_error
 from neuromoe.model._pool import POOLS
 
 
@@ -57,10 +57,9 @@ class KernelMoESettings:
         named = self.pool in ("best", *POOLS) and self.passes in (1, 2) and (self.alone or self.joint)
         counted = self.folds >= 2 and self.calibration >= 0 and self.calibration != 1 and self.most >= 2
         if not named or not counted or min(self.bias_prior, self.slope_prior) <= 0:
-            raise InputError(
+            raise settings_error(
+                self,
                 expected="pool best, mixture or product, passes 1 or 2, folds and most from 2, "
                 "calibration 0 or from 2, priors above 0, alone or joint",
-                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
-                where="the settings of kernel-moe",
-                fix="correct them",
+                of="kernel-moe",
             )

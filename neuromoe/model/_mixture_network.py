@@ -5,13 +5,13 @@ Q quality number, K class.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neuromoe.core.errors import InputError
+from neuromoe.core.errors import settings_error
 from neuromoe.model._learner import Batch
 from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL
@@ -96,11 +96,10 @@ class NeuroMoESettings(TrainerSettings):
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6 and self.gate in GATES
         if not right or min(self.epochs, self.batch_size, self.folds, self.rank) < 1:
-            raise InputError(
+            raise settings_error(
+                self,
                 expected=f"a width from 6 that the heads divide, a gate of {', '.join(GATES)}, counts from 1",
-                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
-                where="the settings of neuromoe",
-                fix="correct them",
+                of="neuromoe",
             )
 
 

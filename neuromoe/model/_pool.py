@@ -4,7 +4,7 @@ Axis letters: N people, E expert, Q quality number, K class.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -54,6 +54,11 @@ class Gate:
         """Return pooled log probabilities (N, K)."""
         log_gate_NE = self.log_weights(quality_NEQ, there_NE)
         return log_softmax(self.temperature * _pooled(self.pool, log_gate_NE, log_experts_NEK))
+
+    def tempered(self, held_out_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[Self, NDArray]:
+        """Return the gate with the temperature that suits what is said of people held out, and that, tempered too."""
+        factor = temper(held_out_NK, targets, weights)
+        return replace(self, temperature=factor * self.temperature), log_softmax(factor * held_out_NK)
 
     def arrays(self) -> dict[str, NDArray]:
         """Return what `from_arrays` reads, but for the pool."""

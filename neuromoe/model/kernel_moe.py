@@ -17,9 +17,9 @@ from neuromoe.model._inner import inner_parts
 from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrinking
 from neuromoe.model._kernel_settings import KernelMoESettings
 from neuromoe.model._kernels import Likeness
-from neuromoe.model._linear import balanced_weights, log_softmax
+from neuromoe.model._linear import balanced_weights
 from neuromoe.model._maps import Maps, likeness_between
-from neuromoe.model._pool import POOLS, Gate, fit_gate, temper, trust
+from neuromoe.model._pool import POOLS, Gate, fit_gate, trust
 from neuromoe.model._quality import QualityEncoder
 from neuromoe.model.base import Model
 from neuromoe.model.cohort import CLINICAL, Cohort
@@ -133,9 +133,9 @@ class KernelMoE(Model):
         once = type(self)(seed=self.seed, **asdict(replace(self.settings, calibration=0)))
         once.classes_, once.prior_ = self.classes_, self.prior_
         said_NK = refit_log_proba(once, cohort, rows, folds=self.settings.calibration)
-        factor = temper(said_NK, targets, balanced_weights(targets, self.settings.class_weights))
-        self.mixture = replace(self.mixture, temperature=factor * self.mixture.temperature)
-        self.held_out_ = rows, log_softmax(factor * said_NK)
+        balance = balanced_weights(targets, self.settings.class_weights)
+        self.mixture, said_NK = self.mixture.tempered(said_NK, targets, balance)
+        self.held_out_ = rows, said_NK
 
     def _say_of_others(self, cohort: Cohort, others: NDArray) -> None:
         """Count those who were not drawn, nor anybody of their family, among the people held out."""

@@ -4,8 +4,7 @@ Axis letters: N people, B batch, M modality (expert), T token, F voxels of a pat
 quality number, K class.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -201,24 +200,26 @@ class NeuroMoE(NetworkModel):
             clinical_NM[mine] = self._by_clinical(cohort, rows[mine], members)
         quality = _gate_inputs(quality_NMQ, clinical_NM)
         known = base_NMK, added_NMK, targets, quality, present_NM, balance
-        said_NK = np.tile(np.log(self.prior_), (len(rows), 1))
+        self.share_M, self.mixture = self._weigh(*known)
+        log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
+        said_NK = self.mixture.log_proba(log_experts, quality, present_NM)
+        if self.settings.folds > 1:
+            self.mixture, said_NK = self.mixture.tempered(self._say_held_out(parts, known), targets, balance)
+            self.held_out_ = rows, said_NK
+        weights_NM = np.exp(self.mixture.log_weights(quality, present_NM))
+        gated = self.settings.gate != "uniform"
+        self._diagnose(log_experts, said_NK, weights_NM, targets, present_NM, gated=gated)
+
+    def _say_held_out(self, parts: NDArray, known: Sequence[NDArray]) -> NDArray:
+        """Return log probabilities (N, K) by shares and gate of the other parts; `known` is what `_weigh` takes."""
+        base_NMK, added_NMK, _, quality_NMQ, present_NM, _ = known
+        said_NK = np.tile(np.log(self.prior_), (len(parts), 1))
         for part in np.unique(parts) if len(np.unique(parts)) > 1 else ():
             inside, outside = parts != part, parts == part
             share_M, mixture = self._weigh(*(values[inside] for values in known))
             log_experts = log_softmax(base_NMK[outside] + share_M[:, None] * added_NMK[outside])
-            said_NK[outside] = mixture.log_proba(log_experts, quality[outside], present_NM[outside])
-        self.share_M, self.mixture = self._weigh(*known)
-        log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
-        if self.settings.folds > 1:
-            factor = _pool.temper(said_NK, targets, balance)
-            self.mixture = replace(self.mixture, temperature=factor * self.mixture.temperature)
-            said_NK = log_softmax(factor * said_NK)
-            self.held_out_ = rows, said_NK
-        else:
-            said_NK = self.mixture.log_proba(log_experts, quality, present_NM)
-        weights_NM = np.exp(self.mixture.log_weights(quality, present_NM))
-        gated = self.settings.gate != "uniform"
-        self._diagnose(log_experts, said_NK, weights_NM, targets, present_NM, gated=gated)
+            said_NK[outside] = mixture.log_proba(log_experts, quality_NMQ[outside], present_NM[outside])
+        return said_NK
 
     def _weigh(
         self,

@@ -4,7 +4,7 @@ Axis letters: N people, B batch, M modality, T token, F voxels of a patch over a
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from neuromoe.core.errors import InputError
+from neuromoe.core.errors import InputError, settings_error
 from neuromoe.model._inner import split_inner
 from neuromoe.model._learner import Learner, People
 from neuromoe.model._masked import MaskedScans, masked_loss
@@ -58,11 +58,10 @@ class PretrainingSettings(TrainerSettings):
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6 and min(self.epochs, self.batch_size) >= 1
         if not right or not 0 < self.hidden < 1 or not 0 < self.held_out <= 0.5:
-            raise InputError(
+            raise settings_error(
+                self,
                 expected="a width from 6 that the heads divide, counts from 1, hidden between 0 and 1, held_out to 0.5",
-                found=", ".join(f"{name} {value!r}" for name, value in asdict(self).items()),
-                where="the settings of the pretraining",
-                fix="correct them",
+                of="the pretraining",
             )
 
 
