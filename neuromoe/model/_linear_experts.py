@@ -4,16 +4,17 @@ Axis letters: N people, n those who have the modality, F voxels or features, K c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.model._kernel_ridge import fit_kernel
+from neuromoe.model._kernel_ridge import KernelFit, fit_kernel
 from neuromoe.model._kernels import size_of
 from neuromoe.model._linear import log_softmax, weighted_nll
 from neuromoe.model._maps import Maps, Read, blocks, likeness_between
+from neuromoe.model._pool import trust
 
 # Its cost goes with the cube of the people; more of them hardly change a linear expert.
 _MOST = 4000
@@ -22,31 +23,19 @@ _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
-class LinearExpert:
-    """Calibrated ridge regression onto the classes: softmax(slope * (x @ weights + bias) + offset).
+class Frame:
+    """Where the training people's features lie.
 
     Parameters
     ----------
     mean : array (F,), float32
-        Mean of the training people, taken off.
+        Their mean, taken off.
     scale : array (1,), float32
-        What x is then divided by.
-    weights : array (F, K), float32
-    bias, offset : array (K,)
-    slope : array (1,)
+        What features are then divided by.
     """
 
     mean: NDArray
     scale: NDArray
-    weights: NDArray
-    bias: NDArray
-    slope: NDArray
-    offset: NDArray
-
-    def log_proba(self, read: Read, count: int) -> NDArray:
-        """Return log probabilities (count, K) of those whose features `read` gives."""
-        scores = [self._scaled(read, rows) @ self.weights for rows in self._parts(count)]
-        return log_softmax(self.slope * (np.concatenate(scores).astype(float) + self.bias) + self.offset)
 
     def oddness(self, read: Read, count: int) -> NDArray:
         """Return the logarithm of the squared distance to the training people's mean (count,)."""
@@ -59,6 +48,28 @@ class LinearExpert:
     def _parts(self, count: int) -> list[NDArray]:
         return blocks(count, len(self.mean)) or [np.arange(0)]
 
+
+@dataclass(frozen=True, eq=False)
+class LinearExpert(Frame):
+    """Calibrated ridge regression onto the classes: softmax(slope * (x @ weights + bias) + offset), x in the frame.
+
+    Parameters
+    ----------
+    weights : array (F, K), float32
+    bias, offset : array (K,)
+    slope : array (1,)
+    """
+
+    weights: NDArray
+    bias: NDArray
+    slope: NDArray
+    offset: NDArray
+
+    def log_proba(self, read: Read, count: int) -> NDArray:
+        """Return log probabilities (count, K) of those whose features `read` gives."""
+        scores = [self._scaled(read, rows) @ self.weights for rows in self._parts(count)]
+        return log_softmax(self.slope * (np.concatenate(scores).astype(float) + self.bias) + self.offset)
+
     def arrays(self, name: str) -> dict[str, NDArray]:
         """Return what `from_arrays` reads."""
         return {f"{name}.{part}": getattr(self, part) for part in self.__dataclass_fields__}
@@ -69,54 +80,127 @@ class LinearExpert:
         return cls(*(arrays[f"{name}.{part}"] for part in cls.__dataclass_fields__))
 
 
-def fit_linear(
-    read: Read, targets: NDArray, parts: NDArray, classes: int, *, balance: NDArray, trust: NDArray, seed: int
-) -> tuple[LinearExpert, NDArray]:
-    """Fit, with penalty and calibration of least loss on people held out.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The people who have a modality, compared once, so that linear experts of any of them cost no more reading.
 
     Parameters
     ----------
     read : function
         From rows 0..n-1 to features (n, F).
-    targets, parts : array (n,), int
+    count : int
+        n.
+    drawn : array (d,), int
+        The rows that experts are fitted on: all of them, or 4000.
+    maps : Maps
+        Of those.
+    kernel : array (d, d)
+        Their inner products, 1 on the diagonal on average.
+    size : float
+        By which those were divided.
+    """
+
+    read: Read
+    count: int
+    drawn: NDArray
+    maps: Maps
+    kernel: NDArray
+    size: float
+
+    @classmethod
+    def of(cls, read: Read, count: int, *, seed: int) -> Self:
+        """Compare; `seed` decides who is drawn where there are more than 4000."""
+        drawn = np.sort(np.random.default_rng(seed).permutation(count)[:_MOST])
+        maps = Maps.fit(lambda rows: read(drawn[rows]), np.arange(len(drawn)))
+        inner_dd = likeness_between(maps.read, maps.owners, len(drawn), maps, len(drawn)).inner
+        size = size_of("linear", inner_dd)
+        return cls(read, count, drawn, maps, inner_dd / size, size)
+
+    @property
+    def frame(self) -> Frame:
+        """Where their features lie."""
+        return Frame(self.maps.mean, np.array([np.sqrt(self.maps.size)], np.float32))
+
+    def spread(self, fit: KernelFit, there: NDArray) -> KernelFit:
+        """Turn a fit on some of the drawn into one on all of them, in which the others count nothing."""
+        dual_dK = np.zeros((len(self.drawn), fit.dual.shape[1]))
+        dual_dK[there] = fit.dual
+        return replace(fit, dual=dual_dK)
+
+    def log_proba(self, fit: KernelFit) -> NDArray:
+        """Return log probabilities of everybody (n, K); reads maps only where not all were drawn."""
+        if len(self.drawn) < self.count:
+            return self.expert(fit).log_proba(self.read, self.count)
+        return fit.log_proba(self.kernel)
+
+    def expert(self, fit: KernelFit) -> LinearExpert:
+        """Turn a fit on the drawn into weights of features."""
+        weights_FK = np.zeros((len(self.maps.mean), fit.dual.shape[1]))
+        for rows in blocks(len(self.drawn), len(self.maps.mean)):
+            weights_FK += self.maps.scaled(self.maps.read, rows).T @ fit.dual[rows]
+        weights_FK = (weights_FK / self.size).astype(np.float32)
+        frame = self.frame
+        return LinearExpert(frame.mean, frame.scale, weights_FK, fit.bias, fit.slope, fit.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearTraining:
+    """What the linear experts of all modalities are fitted with.
+
+    Parameters
+    ----------
+    compared : mapping of int to Compared
+        By column, of those who have the modality.
+    present : array (N, M), bool
+    targets, parts : array (N,), int
         Column of the class; inner part.
+    balance : array (N,)
+        Weights of the loss.
     classes : int
         K.
-    balance : array (n,)
-        Weights of the loss.
-    trust : array (n,)
-        How far each person counts in the regression; above 0.
-    seed : int
-        Of whom to fit on where there are more than 4000.
-
-    Returns
-    -------
-    expert : LinearExpert
-    held_out : array (n, K)
-        Log probabilities of each person from those of the other parts.
     """
-    count = len(targets)
-    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:_MOST])
-    maps = Maps.fit(lambda rows: read(chosen[rows]), np.arange(len(chosen)))
-    inner_NN = likeness_between(maps.read, maps.owners, len(chosen), maps, len(chosen)).inner
-    size = size_of("linear", inner_NN)
-    _, fit, log_proba = fit_kernel(
-        inner_NN / size, targets[chosen], parts[chosen], classes, balance=balance[chosen], trust=trust[chosen]
-    )
-    weights_FK = np.zeros((len(maps.mean), classes))
-    for rows in blocks(len(chosen), len(maps.mean)):
-        weights_FK += maps.scaled(maps.read, rows).T @ fit.dual[rows]
-    expert = LinearExpert(
-        maps.mean,
-        np.array([np.sqrt(maps.size)], np.float32),
-        (weights_FK / size).astype(np.float32),
-        fit.bias,
-        fit.slope,
-        fit.offset,
-    )
-    held_out = log_proba if len(chosen) == count else expert.log_proba(read, count)
-    held_out[chosen] = log_proba
-    return expert, held_out
+
+    compared: Mapping[int, Compared]
+    present: NDArray
+    targets: NDArray
+    parts: NDArray
+    balance: NDArray
+    classes: int
+
+    def fit(self, trust_NM: NDArray, inside: NDArray) -> tuple[dict[int, KernelFit], NDArray]:
+        """Fit those `inside`, with penalty and calibration of least loss on people held out.
+
+        Parameters
+        ----------
+        trust_NM : array (N, M)
+            How far each scan counts in the regression; above 0.
+        inside : array (N,), bool
+
+        Returns
+        -------
+        fits : dict of int to KernelFit
+            By column; none where nobody inside has the modality.
+        said : array (N, M, K)
+            Log probabilities of everybody: of those inside from the others of them, part by part; zeros where absent.
+        """
+        fits, said_NMK = {}, np.zeros((*self.present.shape, self.classes))
+        for column, compared in self.compared.items():
+            mine = np.flatnonzero(self.present[:, column])
+            there = np.flatnonzero(inside[mine[compared.drawn]])
+            known = mine[compared.drawn[there]]
+            if len(known):
+                _, fit, held_out = fit_kernel(
+                    compared.kernel[np.ix_(there, there)],
+                    self.targets[known],
+                    self.parts[known],
+                    self.classes,
+                    balance=self.balance[known],
+                    trust=trust_NM[known, column],
+                )
+                fits[column] = compared.spread(fit, there)
+                said_NMK[mine, column] = compared.log_proba(fits[column])
+                said_NMK[known, column] = held_out
+        return fits, said_NMK
 
 
 def shares(base_NMK: NDArray, added_NMK: NDArray, targets: NDArray, present_NM: NDArray, balance: NDArray) -> NDArray:
@@ -145,3 +229,9 @@ def shares(base_NMK: NDArray, added_NMK: NDArray, targets: NDArray, present_NM: 
         ]
         shares_M[column] = _SHARES[int(np.argmin(losses))]
     return shares_M
+
+
+def trust_of(slant_NM: NDArray, present_NM: NDArray) -> NDArray:
+    """Turn a gate's logits by quality (N, M) into how far scans count, 1 on average of each modality."""
+    level_M = (np.exp(slant_NM) * present_NM).sum(axis=0) / np.maximum(present_NM.sum(axis=0), 1)
+    return trust(slant_NM, np.maximum(level_M, np.finfo(float).tiny))

@@ -4,7 +4,7 @@ Axis letters: N people, B batch, M modality (expert), T token, F voxels of a pat
 quality number, K class.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from torch import Tensor
 from neuromoe.model import _pool
 from neuromoe.model._augment import augment
 from neuromoe.model._inner import inner_parts
+from neuromoe.model._kernel_ridge import KernelFit
 from neuromoe.model._learner import Batch
 from neuromoe.model._linear import balanced_weights, log_softmax
-from neuromoe.model._linear_experts import LinearExpert, fit_linear, shares
+from neuromoe.model._linear_experts import Compared, Frame, LinearExpert, LinearTraining, shares, trust_of
 from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._quality import QualityEncoder
@@ -38,6 +39,7 @@ class NeuroMoE(NetworkModel):
     Settings = NeuroMoESettings
 
     quality: QualityEncoder
+    frames: Mapping[str, Frame]
     linear: dict[str, LinearExpert]
     share_M: NDArray
     mixture: _pool.Gate
@@ -49,18 +51,14 @@ class NeuroMoE(NetworkModel):
         rows = rows[self._usable(cohort, rows).any(axis=1)]
         targets = self._targets(cohort, rows)
         parts = self._parts(cohort, rows, targets)
-        balance = balanced_weights(targets, s.class_weights)
-        trust_NM = np.ones((len(rows), len(self.modalities_)))
-        base_NMK = self._fit_linear(cohort, rows, targets, balance, trust_NM)
+        linear = self._compare(cohort, rows, targets)
+        self.frames = {self.modalities_[column]: one.frame for column, one in linear.compared.items()}
         self.quality = self._learn_quality(cohort, rows)
         quality_NMQ = self._quality_of(cohort, rows)
-        if s.gate != "uniform":
-            trust_NM = self._trust(quality_NMQ, self._usable(cohort, rows), targets, balance, base_NMK)
-            base_NMK = self._fit_linear(cohort, rows, targets, balance, trust_NM)
+        fits, base_NMK = self._fit_linear(linear, quality_NMQ, np.ones(len(rows), bool))
+        self.linear = {self.modalities_[column]: linear.compared[column].expert(fit) for column, fit in fits.items()}
         self._train(cohort, rows, parts, s.folds, self._objective, quality=quality_NMQ, base=base_NMK)
-        held_out = parts >= 0
-        known = (values[held_out] for values in (rows, parts, quality_NMQ, base_NMK, balance))
-        self._fit_mixture(cohort, *known)
+        self._fit_mixture(cohort, rows, parts, linear, quality_NMQ, base_NMK)
 
     def _of_all_classes(self, cohort: Cohort, rows: NDArray) -> NDArray:
         """Tell which modalities people of every class have (M,): an expert that lacks a class is sure against it."""
@@ -75,22 +73,15 @@ class NeuroMoE(NetworkModel):
         return np.where(np.isin(rows, aside), 0, -1)
 
     def _learn_quality(self, cohort: Cohort, rows: NDArray) -> QualityEncoder:
-        there = {name: rows[cohort.rows[name][rows] >= 0] for name in self.linear if name != CLINICAL}
+        there = {name: rows[cohort.rows[name][rows] >= 0] for name in self.frames if name != CLINICAL}
         numbers = {name: self._numbers(cohort, mine, name) for name, mine in there.items()}
         names = {name: list(cohort.quality_names.get(name, [])) for name in there}
         return QualityEncoder.fit(numbers, names, odd=True)
 
     def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> NDArray:
         """Return quality numbers of people who have the modality, and how far their maps lie from the mean map."""
-        odd = self.linear[name].oddness(self._features(cohort, name, rows), len(rows))
+        odd = self.frames[name].oddness(self._features(cohort, name, rows), len(rows))
         return np.column_stack([cohort.quality[name][rows], odd])
-
-    def _trust(
-        self, quality_NMQ: NDArray, present_NM: NDArray, targets: NDArray, balance: NDArray, base_NMK: NDArray
-    ) -> NDArray:
-        """Return how far each scan counts by its quality (N, M), 1 on average, from what the linear experts say."""
-        gate = self._fit_gate(base_NMK, targets, quality_NMQ, present_NM, balance)
-        return trust_of(quality_NMQ @ gate.slope, present_NM)
 
     def _fit_gate(
         self, said_NMK: NDArray, targets: NDArray, quality_NMQ: NDArray, present_NM: NDArray, balance: NDArray
@@ -100,28 +91,31 @@ class NeuroMoE(NetworkModel):
         priors = {"bias_prior": stiff * s.bias_prior, "slope_prior": stiff * s.slope_prior}
         return _pool.fit_gate(said_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)[1]
 
-    def _fit_linear(
-        self, cohort: Cohort, rows: NDArray, targets: NDArray, balance: NDArray, trust_NM: NDArray
-    ) -> NDArray:
-        """Fit the linear experts; return what each says of the people that it did not see (N, M, K)."""
-        parts = inner_parts(cohort.groups[rows], targets, max(self.settings.folds, 5), self.seed)
-        said_NMK = np.zeros((len(rows), len(self.modalities_), len(self.classes_)))
-        self.linear = {}
+    def _compare(self, cohort: Cohort, rows: NDArray, targets: NDArray) -> LinearTraining:
+        compared, present_NM = {}, self._usable(cohort, rows)
         for column, name in enumerate(self.modalities_):
-            mine = np.flatnonzero(self._usable(cohort, rows)[:, column])
+            mine = rows[present_NM[:, column]]
             if len(mine):
-                read = self._features(cohort, name, rows[mine])
-                self.linear[name], held_out = fit_linear(
-                    read,
-                    targets[mine],
-                    parts[mine],
-                    len(self.classes_),
-                    balance=balance[mine],
-                    trust=trust_NM[mine, column],
-                    seed=self.seed,
-                )
-                said_NMK[mine, column] = held_out if self.settings.linear else 0.0
-        return said_NMK
+                compared[column] = Compared.of(self._features(cohort, name, mine), len(mine), seed=self.seed)
+        parts = inner_parts(cohort.groups[rows], targets, max(self.settings.folds, 5), self.seed)
+        balance = balanced_weights(targets, self.settings.class_weights)
+        return LinearTraining(compared, present_NM, targets, parts, balance, len(self.classes_))
+
+    def _fit_linear(
+        self, linear: LinearTraining, quality_NMQ: NDArray, inside: NDArray
+    ) -> tuple[dict[int, KernelFit], NDArray]:
+        """Fit linear experts on those `inside`, a second time as their quality deserves; return them and what they say.
+
+        Of those inside it is what experts say that did not see them (N, M, K).
+        """
+        trust_NM = np.ones(linear.present.shape)
+        fits, said_NMK = linear.fit(trust_NM, inside)
+        if self.settings.gate != "uniform":
+            known = (said_NMK, linear.targets, quality_NMQ, linear.present, linear.balance)
+            gate = self._fit_gate(*(values[inside] for values in known))
+            trust_NM[inside] = trust_of(quality_NMQ[inside] @ gate.slope, linear.present[inside])
+            fits, said_NMK = linear.fit(trust_NM, inside)
+        return fits, said_NMK if self.settings.linear else np.zeros(said_NMK.shape)
 
     def _features(self, cohort: Cohort, name: str, rows: NDArray) -> Callable[[NDArray], NDArray]:
         if name != CLINICAL:
@@ -187,38 +181,45 @@ class NeuroMoE(NetworkModel):
         cohort: Cohort,
         rows: NDArray,
         parts: NDArray,
+        linear: LinearTraining,
         quality_NMQ: NDArray,
         base_NMK: NDArray,
-        balance: NDArray,
     ) -> None:
         """Decide on people held out how far the networks are believed, and fit the gate."""
-        targets, present_NM = self._targets(cohort, rows), self._usable(cohort, rows)
-        added_NMK, clinical_NM = np.zeros(base_NMK.shape), np.zeros(present_NM.shape)
-        for part in np.unique(parts):
+        added_NMK, clinical_NM = np.zeros(base_NMK.shape), np.zeros(linear.present.shape)
+        for part in np.unique(parts[parts >= 0]):
             mine, members = np.flatnonzero(parts == part), [self.members[part]]
             added_NMK[mine] = self._additions(cohort, rows[mine], members)
             clinical_NM[mine] = self._by_clinical(cohort, rows[mine], members)
         quality = _gate_inputs(quality_NMQ, clinical_NM)
-        known = base_NMK, added_NMK, targets, quality, present_NM, balance
-        self.share_M, self.mixture = self._weigh(*known)
+        known = added_NMK, linear.targets, quality, linear.present, linear.balance
+        aside = parts >= 0
+        self.share_M, self.mixture = self._weigh(base_NMK[aside], *(values[aside] for values in known))
         log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
-        said_NK = self.mixture.log_proba(log_experts, quality, present_NM)
+        said_NK = self.mixture.log_proba(log_experts, quality, linear.present)
         if self.settings.folds > 1:
-            self.mixture, said_NK = self.mixture.tempered(self._say_held_out(parts, known), targets, balance)
+            said_NK = self._say_held_out(parts, linear, quality_NMQ, known)
+            self.mixture, said_NK = self.mixture.tempered(said_NK, linear.targets, linear.balance)
             self.held_out_ = rows, said_NK
-        weights_NM = np.exp(self.mixture.log_weights(quality, present_NM))
-        gated = self.settings.gate != "uniform"
-        self._diagnose(log_experts, said_NK, weights_NM, targets, present_NM, gated=gated)
+        weights_NM = np.exp(self.mixture.log_weights(quality, linear.present))
+        judged = (log_experts, said_NK, weights_NM, linear.targets, linear.present)
+        self._diagnose(*(values[aside] for values in judged), gated=self.settings.gate != "uniform")
 
-    def _say_held_out(self, parts: NDArray, known: Sequence[NDArray]) -> NDArray:
-        """Return log probabilities (N, K) by shares and gate of the other parts; `known` is what `_weigh` takes."""
-        base_NMK, added_NMK, _, quality_NMQ, present_NM, _ = known
+    def _say_held_out(
+        self, parts: NDArray, linear: LinearTraining, quality_NMQ: NDArray, known: Sequence[NDArray]
+    ) -> NDArray:
+        """Return log probabilities (N, K) by linear experts, shares and gate of the other parts.
+
+        `known` is what `_weigh` takes after what the linear experts say.
+        """
+        added_NMK, _, gate_NMQ, present_NM, _ = known
         said_NK = np.tile(np.log(self.prior_), (len(parts), 1))
         for part in np.unique(parts) if len(np.unique(parts)) > 1 else ():
             inside, outside = parts != part, parts == part
-            share_M, mixture = self._weigh(*(values[inside] for values in known))
+            base_NMK = self._fit_linear(linear, quality_NMQ, inside)[1]
+            share_M, mixture = self._weigh(base_NMK[inside], *(values[inside] for values in known))
             log_experts = log_softmax(base_NMK[outside] + share_M[:, None] * added_NMK[outside])
-            said_NK[outside] = mixture.log_proba(log_experts, quality_NMQ[outside], present_NM[outside])
+            said_NK[outside] = mixture.log_proba(log_experts, gate_NMQ[outside], present_NM[outside])
         return said_NK
 
     def _weigh(
@@ -275,14 +276,9 @@ class NeuroMoE(NetworkModel):
     def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
         self.quality = QualityEncoder.from_facts(facts["quality"])
         self.linear = {name: LinearExpert.from_arrays(arrays, f"linear.{name}") for name in facts["linear"]}
+        self.frames = self.linear
         self.share_M, self.mixture = arrays["share"], _pool.Gate.from_arrays(arrays, "mixture")
         super()._set_state(arrays, facts)
-
-
-def trust_of(slant_NM: NDArray, present_NM: NDArray) -> NDArray:
-    """Turn a gate's logits by quality (N, M) into how far scans count, 1 on average of each modality."""
-    level_M = (np.exp(slant_NM) * present_NM).sum(axis=0) / np.maximum(present_NM.sum(axis=0), 1)
-    return _pool.trust(slant_NM, np.maximum(level_M, np.finfo(float).tiny))
 
 
 def _gate_inputs(quality_NMQ: NDArray, clinical_NM: NDArray) -> NDArray:
