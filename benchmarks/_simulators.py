@@ -53,7 +53,7 @@ def simulate(kind: str, seed: int, people: int, external: int = EXTERNAL) -> Sim
     kind : str
         One of `SIMULATORS`.
     seed : int
-        Of the people; 0 to 9 are for choosing settings, 100 and on for reporting.
+        Of the people; 0 to 9 are for choosing settings, others for reporting.
     people, external : int
         To train on, to test on.
     """

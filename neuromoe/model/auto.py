@@ -17,8 +17,6 @@ from neuromoe.model._pool import temper
 from neuromoe.model.base import LEAST, LongFit, Model
 from neuromoe.model.cohort import Cohort
 
-# The likelihood of people held out, to this power, is a candidate's weight.
-_BELIEF = 0.25
 _LEAST_WEIGHT = 0.01
 
 
@@ -58,9 +56,8 @@ class AutoSettings:
 class NeuroMoEAuto(LongFit):
     """Chooses between models and stacks them by predictions of people held out, of the training people alone.
 
-    The weight of a candidate is the likelihood that it gives to people held out [1]_, to a power below 1, which hedges
-    where people are few; where several have weight, a temperature follows. What was chosen, and by which figures, is in
-    `choice_`.
+    The weight of a candidate is the likelihood that it gives to people held out [1]_; where several have weight, a
+    temperature follows. What was chosen, and by which figures, is in `choice_`.
 
     Attributes
     ----------
@@ -192,7 +189,7 @@ def weigh(losses_C: NDArray, people: int) -> NDArray:
     array (C,)
         Weights that sum to 1; a candidate that deserves less than a hundredth gets none.
     """
-    weights_C = np.exp(-_BELIEF * people * (losses_C - losses_C.min()))
+    weights_C = np.exp(-people * (losses_C - losses_C.min()))
     weights_C /= weights_C.sum()
     weights_C[weights_C < _LEAST_WEIGHT] = 0.0
     return weights_C / weights_C.sum()
