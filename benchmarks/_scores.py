@@ -48,7 +48,7 @@ def _gate_auc(simulated: Simulated, weights: NDArray | None) -> float | None:
     return round(float(roc_auc_score(spoilt, 1 - weights[:, :columns][there])), 5)
 
 
-def table(rows: list[dict], seeds: list[int] | None) -> tuple[str, dict[str, dict]]:
+def table(rows: list[dict]) -> tuple[str, dict[str, dict]]:
     """Write a table per kind and size; methods are compared with `neuromoe-auto` cohort by cohort.
 
     Returns
@@ -58,7 +58,6 @@ def table(rows: list[dict], seeds: list[int] | None) -> tuple[str, dict[str, dic
         Of each kind and size: balanced accuracy of `neuromoe-auto` less that of the best other method, of the best
         single modality or late fusion, and of the best early fusion, on the cohorts that both have.
     """
-    rows = [row for row in rows if (row["seed"] in seeds if seeds else row["seed"] >= 100)]
     parts, gains = [], {}
     for kind, people in sorted({(row["kind"], row["people"]) for row in rows}):
         mine = [row for row in rows if (row["kind"], row["people"]) == (kind, people)]
