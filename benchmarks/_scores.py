@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 
 HEADLINE = "neuromoe-auto"
 SIMPLE = ("late-fusion", "clinical-logistic", "majority")
+GROUPS = {
+    "of all": lambda name: True,
+    "single modality or late fusion": lambda name: name.startswith("svm-") or name in SIMPLE,
+    "early fusion": lambda name: name.startswith("early-") or name == "random-forest",
+}
 SHOWN = ("balanced_accuracy", "nll", "ece", "gate_auc", "cpu_s")
 
 
@@ -60,20 +65,51 @@ def table(rows: list[dict]) -> tuple[str, dict[str, dict]]:
     """
     parts, gains = [], {}
     for kind, people in sorted({(row["kind"], row["people"]) for row in rows}):
-        mine = [row for row in rows if (row["kind"], row["people"]) == (kind, people)]
-        cells = {(row["method"], row["seed"]): row for row in mine}
-        methods = list(dict.fromkeys(row["method"] for row in mine))
-        lines = [_line(cells, method) for method in methods]
+        cells = _cells(rows, kind, people)
+        lines = [_line(cells, method) for method in dict.fromkeys(name for name, _ in cells)]
         head = "| method | cohorts | " + " | ".join(SHOWN) + f" | {HEADLINE} ahead by (95 %) |"
         parts.append("\n".join([f"\n## {kind}, {people} people\n", head, "|---" * (len(SHOWN) + 3) + "|", *lines]))
-        others = [name for name in methods if name != HEADLINE]
-        groups = {
-            "best": others,
-            "single or late": [name for name in others if name.startswith("svm-") or name in SIMPLE],
-            "early": [name for name in others if name.startswith("early-") or name == "random-forest"],
-        }
-        gains[f"{kind}-{people}"] = {name: _least_gain(cells, group) for name, group in groups.items()}
+        gains[f"{kind}-{people}"] = _gains(cells)
     return "\n".join(parts), gains
+
+
+def summary(rows: list[dict]) -> str:
+    """Write the tables of docs/benchmarks.md: a table per kind with a column per size, then the headline's gains."""
+    parts = []
+    for kind in sorted({row["kind"] for row in rows}):
+        sizes = sorted({row["people"] for row in rows if row["kind"] == kind})
+        cells = {size: _cells(rows, kind, size) for size in sizes}
+        counts = [len({seed for _, seed in cells[size]}) for size in sizes]
+        heads = [f"{size} people ({count})" for size, count in zip(sizes, counts, strict=True)]
+        parts += [f"\n`{kind}`:\n", "| method | " + " | ".join(heads) + " |", "|---" * (len(sizes) + 1) + "|"]
+        for method in dict.fromkeys(name for size in sizes for name, _ in cells[size]):
+            shown = [_pair(cells[size], method, count) for size, count in zip(sizes, counts, strict=True)]
+            parts.append(f"| {method} | " + " | ".join(shown) + " |")
+    parts += ["\n| cohorts | " + " | ".join(f"nearest {name}" for name in GROUPS) + " | ECE | AUC |"]
+    parts += ["|---" * (len(GROUPS) + 3) + "|"]
+    for kind, size in sorted({(row["kind"], row["people"]) for row in rows}):
+        cells = _cells(rows, kind, size)
+        gains = [str(gain) for gain in _gains(cells).values()]
+        own = [f"{_mean(cells, HEADLINE, number):.3f}".replace("nan", "") for number in ("ece", "gate_auc")]
+        parts.append(f"| {kind}, {size} | " + " | ".join([*gains, *own]) + " |")
+    return "\n".join(parts)
+
+
+def _cells(rows: list[dict], kind: str, people: int) -> dict:
+    return {(row["method"], row["seed"]): row for row in rows if (row["kind"], row["people"]) == (kind, people)}
+
+
+def _pair(cells: dict, method: str, cohorts: int) -> str:
+    count = len([seed for name, seed in cells if name == method])
+    if not count:
+        return ""
+    accuracy, loss = (_mean(cells, method, number) for number in ("balanced_accuracy", "nll"))
+    return f"{accuracy:.3f} / {loss:.2f}".removeprefix("0") + (f" ({count})" if count < cohorts else "")
+
+
+def _gains(cells: dict) -> dict[str, str | None]:
+    methods = {name for name, _ in cells} - {HEADLINE}
+    return {group: _least_gain(cells, sorted(filter(among, methods))) for group, among in GROUPS.items()}
 
 
 def _least_gain(cells: dict, methods: list[str]) -> str | None:

@@ -4,6 +4,7 @@
     python benchmarks/learning.py --kinds additive --people 56 113 --methods kernel-moe late-fusion
     python benchmarks/learning.py --seeds 0 1 2                  # development seeds, 0 to 9, for choosing settings
     python benchmarks/learning.py --table                        # the tables alone
+    python benchmarks/learning.py --summary                      # those of docs/benchmarks.md alone
 
 A cell is one method on one cohort. All cells of a cohort run in a process of its own, on one thread, the methods in
 turn; their numbers go to benchmarks/results/learning.jsonl. Cells that are there are not run again, so that a stopped
@@ -60,7 +61,7 @@ def measure(kind: str, people: int, seed: int, methods: list[str], results: Path
         print(json.dumps(row), flush=True)
 
 
-def main() -> None:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--people", type=int, nargs="+", default=list(COHORTS), help="to train on")
@@ -69,25 +70,33 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the numbers are kept")
     parser.add_argument("--again", action="store_true", help="measure cells that are there, too")
     parser.add_argument("--table", action="store_true", help="print the tables alone")
+    parser.add_argument("--summary", action="store_true", help="print the tables of docs/benchmarks.md alone")
     parser.add_argument("--cohort", nargs=3, metavar=("KIND", "PEOPLE", "SEED"), help="measure one here and now")
-    asked = parser.parse_args()
-    from _learners import OURS, PEERS
+    return parser.parse_args()
 
+
+def main() -> None:
+    from _learners import OURS, PEERS
+    from _scores import summary, table
+
+    asked = _arguments()
     methods = asked.methods or [*OURS, *PEERS]
     if asked.cohort:
         measure(asked.cohort[0], int(asked.cohort[1]), int(asked.cohort[2]), methods, asked.results)
         return
     done = read_cells(asked.results, KEY)
-    for people in [] if asked.table else asked.people:
+    for people in [] if asked.table or asked.summary else asked.people:
         for seed in asked.seeds or range(FRESH, FRESH + COHORTS.get(people, 10)):
             for kind in asked.kinds:
                 left = [name for name in methods if asked.again or (kind, people, seed, name) not in done]
                 if left:
                     run_cohort(kind, people, seed, left, asked.results)
-    from _scores import table
-
     rows = read_cells(asked.results, KEY).values()
-    text, gains = table([row for row in rows if (row["seed"] in asked.seeds if asked.seeds else row["seed"] >= FRESH)])
+    rows = [row for row in rows if (row["seed"] in asked.seeds if asked.seeds else row["seed"] >= FRESH)]
+    if asked.summary:
+        print(summary(rows))
+        return
+    text, gains = table(rows)
     print(text)
     print(json.dumps({"benchmark": "learning", "gains": gains}))
 
