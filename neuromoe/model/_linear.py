@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from neuromoe.model._inner import inner_parts
 
 _PENALTIES = 10.0 ** np.arange(-3, 2)
-# Of the mean squared length of a person's centred features.
-_RIDGES = 10.0 ** np.arange(-2, 4)
 
 
 def log_softmax(logits_NK: NDArray) -> NDArray:
@@ -105,111 +103,6 @@ def _logistic(features_NF: NDArray, targets: NDArray, weights: NDArray, penalty:
         coefficients = np.hstack([np.zeros_like(coefficients), coefficients])
         bias = np.concatenate([[0.0], bias])
     return LogisticFit(np.ascontiguousarray(coefficients), bias)
-
-
-@dataclass(frozen=True, eq=False)
-class RidgeFit:
-    """Calibrated ridge regression onto the classes: softmax(slope * (x @ weights + bias) + offset).
-
-    Parameters
-    ----------
-    weights : array (F, K), float32
-    bias, offset : array (K,)
-    slope : array (1,)
-    """
-
-    weights: NDArray
-    bias: NDArray
-    slope: NDArray
-    offset: NDArray
-
-    def log_proba(self, features_NF: NDArray) -> NDArray:
-        """Return log probabilities (N, K)."""
-        scores_NK = features_NF.astype(np.float32) @ self.weights + self.bias
-        return log_softmax(self.slope * scores_NK + self.offset)
-
-    def arrays(self, name: str) -> dict[str, NDArray]:
-        """Return what `from_arrays` reads."""
-        parts = {
-            "weights": self.weights,
-            "bias": self.bias,
-            "slope": self.slope,
-            "offset": self.offset,
-        }
-        return {f"{name}.{part}": value for part, value in parts.items()}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray], name: str) -> Self:
-        """Rebuild the fit."""
-        return cls(*(arrays[f"{name}.{part}"] for part in ("weights", "bias", "slope", "offset")))
-
-
-def fit_ridge(
-    features_NF: NDArray,
-    targets: NDArray,
-    groups: NDArray,
-    classes: int,
-    *,
-    weighted: bool,
-    folds: int,
-    seed: int,
-) -> RidgeFit:
-    """Fit ridge regression onto one column per class, penalty and calibration from held-out inner parts.
-
-    Solved through the people's inner products, so that the cost goes with N, however many voxels there are.
-
-    Parameters
-    ----------
-    features_NF : array (N, F)
-        Voxels.
-    targets : array (N,), int
-        Column of the class.
-    groups : array (N,)
-        Participant or family.
-    classes : int
-        K.
-    weighted : bool
-        Calibrate with people weighed against the frequency of their class.
-    folds, seed : int
-        Inner parts.
-    """
-    features_NF = np.asarray(features_NF, np.float32)
-    kernel_NN = (features_NF @ features_NF.T).astype(float)
-    wanted_NK = np.eye(classes)[targets]
-    parts, weights = inner_parts(groups, targets, folds, seed), balanced_weights(targets, weighted)
-    trials = [_held_out(kernel_NN, wanted_NK, parts, ridge) for ridge in _RIDGES]
-    calibrations = [calibrate(scores_NK, targets, weights) for scores_NK in trials]
-    best = int(np.argmin([loss for loss, *_ in calibrations]))
-    dual_NK, mean_K = _solve(kernel_NN, wanted_NK, _RIDGES[best])
-    weights_FK = (features_NF.T @ dual_NK.astype(np.float32)).astype(np.float32)
-    bias_K = mean_K - features_NF.mean(axis=0, dtype=float) @ weights_FK
-    _, slope, offset_K = calibrations[best]
-    return RidgeFit(weights_FK, bias_K, np.array([slope]), offset_K)
-
-
-def _solve(kernel_NN: NDArray, wanted_NK: NDArray, ridge: float) -> tuple[NDArray, NDArray]:
-    """Return dual weights, centred so that they apply to uncentred features, and the mean of the targets."""
-    mean_K = wanted_NK.mean(axis=0)
-    row_N = kernel_NN.mean(axis=0)
-    centred_NN = kernel_NN - row_N - row_N[:, None] + row_N.mean()
-    # One person, or several who are alike: nothing is left after centring, and any size will do.
-    size = centred_NN.trace() / len(centred_NN)
-    size = size if size > 0 else 1.0
-    dual_NK = np.linalg.solve(centred_NN + ridge * size * np.eye(len(centred_NN)), wanted_NK - mean_K)
-    return dual_NK - dual_NK.mean(axis=0), mean_K
-
-
-def _held_out(kernel_NN: NDArray, wanted_NK: NDArray, parts: NDArray, ridge: float) -> NDArray:
-    scores_NK = np.empty_like(wanted_NK)
-    for part in np.unique(parts):
-        inside, outside = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
-        if not len(inside):
-            scores_NK[:] = wanted_NK.mean(axis=0)
-            continue
-        dual_NK, mean_K = _solve(kernel_NN[np.ix_(inside, inside)], wanted_NK[inside], ridge)
-        center_N = kernel_NN[np.ix_(inside, inside)].mean(axis=0)
-        scores_NK[outside] = (kernel_NN[np.ix_(outside, inside)] - center_N) @ dual_NK + mean_K
-    return scores_NK
 
 
 def calibrate(scores_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[float, float, NDArray]:

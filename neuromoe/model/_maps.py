@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.model._kernels import Likeness
+from neuromoe.model.cohort import Cohort
 
 # Values of a block of people: 64 MB of float32.
 _BLOCK = 2**24
 
 Read = Callable[[NDArray], NDArray]
+
+
+def reader_of(cohort: Cohort, name: str, rows: NDArray) -> Read:
+    """Return what reads the maps (n, F) of these people, who have the modality."""
+    return lambda chosen: cohort.patches(name, rows[chosen]).reshape(len(chosen), -1)
 
 
 @dataclass(frozen=True, eq=False)

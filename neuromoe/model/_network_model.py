@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
 from neuromoe.model._diagnosis import diagnose
+from neuromoe.model._grid import check_grid, features_of, places_of
 from neuromoe.model._learner import Batch, Learner, People
 from neuromoe.model._pretrained import Pretrained, load_pretrained
 from neuromoe.model._reader import Reader
@@ -66,8 +66,8 @@ class NetworkModel(LongFit):
         table = None if cohort.clinical is None else cohort.clinical.iloc[rows]
         self.encoder = ClinicalEncoder.fit(table, cohort.clinical_types)
         self.trained = np.asarray(cohort.present(rows, self.modalities_).any(axis=0))
-        self.places_T3 = _places(cohort, self.tokens)
-        self.features = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens}
+        self.places_T3 = places_of(cohort, full=self.tokens == "grid")
+        self.features = features_of(cohort)
         self.lent = load_pretrained(self.settings.pretrained) if self.settings.pretrained else None
         self.pretrained_on = [] if self.lent is None else self.lent.participants
         if self.lent is not None:
@@ -176,16 +176,7 @@ class NetworkModel(LongFit):
         return torch.cat(chunks).cpu().double().numpy()
 
     def _check_grid(self, cohort: Cohort) -> None:
-        known = {name: int(cohort.tokens[name].shape[2]) for name in cohort.tokens if name in self.features}
-        if any(self.features[name] != count for name, count in known.items()) or (
-            known and not np.array_equal(self.places_T3, _places(cohort, self.tokens))
-        ):
-            raise InputError(
-                expected=f"the model's {len(self.places_T3)} patches and values per patch {self.features}",
-                found=f"{len(_places(cohort, self.tokens))} patches and {known}",
-                where="the cohort",
-                fix="pack the maps with the template and the settings that the model was fitted with",
-            )
+        check_grid(cohort, self.features, self.places_T3, full=self.tokens == "grid")
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays = {
@@ -218,7 +209,3 @@ class NetworkModel(LongFit):
             member.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
             self.members.append(member)
         self._rest()
-
-
-def _places(cohort: Cohort, tokens: str) -> NDArray:
-    return np.argwhere(np.ones(cohort.grid, bool)) if tokens == "grid" else np.asarray(cohort.places, np.int64)

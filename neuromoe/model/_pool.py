@@ -26,6 +26,24 @@ def trust(slant: NDArray, level: NDArray | float) -> NDArray:
     return np.clip(np.exp(slant) / level, *_TRUSTED)
 
 
+def warmth(temperatures: NDArray, there_NE: NDArray) -> NDArray:
+    """Return by what pooled log probabilities are multiplied (N,).
+
+    A mean of calibrated experts is less sure than it should be, and a temperature above 1 mends that, but an expert
+    that stands alone needs no mending: a person with few experts gets a root of it. One below 1 holds for everybody.
+
+    Parameters
+    ----------
+    temperatures : array (k,)
+        Above 0; they multiply each other.
+    there_NE : array (N, E), bool
+        Which experts have something to say.
+    """
+    logs, experts = np.log(temperatures), there_NE.shape[1]
+    share_N = np.maximum(there_NE.sum(axis=1) - 1, 0) / (experts - 1) if experts > 1 else np.ones(len(there_NE))
+    return np.exp(np.maximum(logs, 0).sum() * share_N + np.minimum(logs, 0).sum())
+
+
 @dataclass(frozen=True, eq=False)
 class Gate:
     """Weights softmax(bias_e + quality_e . slope) over the experts that a person has, and how they are pooled.
@@ -35,15 +53,15 @@ class Gate:
     bias : array (E,)
     slope : array (Q,)
         The same for all experts, so that what is learned of one modality's quality serves the others.
-    temperature : array (1,)
-        By which the pooled log probabilities are multiplied.
+    temperatures : array (k,)
+        By which the pooled log probabilities are multiplied, see :func:`warmth`.
     pool : str
         `mixture`: log sum_e w_e P_e; `product`: sum_e w_e log P_e, which lets evidence add up.
     """
 
     bias: NDArray
     slope: NDArray
-    temperature: NDArray
+    temperatures: NDArray
     pool: str
 
     def log_weights(self, quality_NEQ: NDArray, there_NE: NDArray) -> NDArray:
@@ -53,21 +71,25 @@ class Gate:
     def log_proba(self, log_experts_NEK: NDArray, quality_NEQ: NDArray, there_NE: NDArray) -> NDArray:
         """Return pooled log probabilities (N, K)."""
         log_gate_NE = self.log_weights(quality_NEQ, there_NE)
-        return log_softmax(self.temperature * _pooled(self.pool, log_gate_NE, log_experts_NEK))
+        factor_N = warmth(self.temperatures, there_NE)
+        return log_softmax(factor_N[:, None] * _pooled(self.pool, log_gate_NE, log_experts_NEK))
 
-    def tempered(self, held_out_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[Self, NDArray]:
+    def tempered(
+        self, held_out_NK: NDArray, targets: NDArray, weights: NDArray, there_NE: NDArray
+    ) -> tuple[Self, NDArray]:
         """Return the gate with the temperature that suits what is said of people held out, and that, tempered too."""
-        factor = temper(held_out_NK, targets, weights)
-        return replace(self, temperature=factor * self.temperature), log_softmax(factor * held_out_NK)
+        last = temper(held_out_NK, targets, weights, there_NE)
+        said_NK = log_softmax(warmth(last, there_NE)[:, None] * held_out_NK)
+        return replace(self, temperatures=np.concatenate([self.temperatures, last])), said_NK
 
     def arrays(self) -> dict[str, NDArray]:
         """Return what `from_arrays` reads, but for the pool."""
-        return {"gate.bias": self.bias, "gate.slope": self.slope, "gate.temperature": self.temperature}
+        return {"gate.bias": self.bias, "gate.slope": self.slope, "gate.temperatures": self.temperatures}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray], pool: str) -> Self:
         """Rebuild the gate."""
-        return cls(arrays["gate.bias"], arrays["gate.slope"], arrays["gate.temperature"], pool)
+        return cls(arrays["gate.bias"], arrays["gate.slope"], arrays["gate.temperatures"], pool)
 
 
 def _pooled(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray) -> NDArray:
@@ -128,13 +150,16 @@ def fit_gate(
         gate = unpack(values)
         log_gate_NE = gate.log_weights(quality_NEQ, there_NE)
         pooled_NK = _pooled(pool, log_gate_NE, log_experts_NEK)
-        log_proba_NK = log_softmax(gate.temperature * pooled_NK)
+        factor_N1 = warmth(gate.temperatures, there_NE)[:, None]
+        log_proba_NK = log_softmax(factor_N1 * pooled_NK)
         gap_NK = np.exp(log_proba_NK)
         gap_NK[people, targets] -= 1
         gap_NK *= weights[:, None]
-        slant_NE = gate.temperature * _slant(pool, log_gate_NE, log_experts_NEK, pooled_NK, gap_NK)
+        slant_NE = factor_N1 * _slant(pool, log_gate_NE, log_experts_NEK, pooled_NK, gap_NK)
         slopes = np.einsum("ne,neq->q", slant_NE, quality_NEQ)
-        gradient = np.concatenate([slant_NE.sum(axis=0), slopes, [gate.temperature[0] * (gap_NK * pooled_NK).sum()]])
+        steep_N1 = np.log(warmth(np.exp([1.0 if values[-1] > 0 else -1.0]), there_NE))[:, None]
+        warming = np.abs(steep_N1) * factor_N1 * gap_NK * pooled_NK
+        gradient = np.concatenate([slant_NE.sum(axis=0), slopes, [warming.sum()]])
         fit = -(weights * log_proba_NK[people, targets]).sum()
         return fit + (precision * values**2).sum() / 2, gradient + precision * values
 
@@ -143,12 +168,16 @@ def fit_gate(
     return weighted_nll(gate.log_proba(log_experts_NEK, quality_NEQ, there_NE), targets, weights), gate
 
 
-def temper(log_proba_NK: NDArray, targets: NDArray, weights: NDArray) -> float:
-    """Fit the factor of log probabilities (N, K) of people held out that predicts their classes best; near 1 if few."""
-    alone, nothing = np.ones((len(targets), 1), bool), np.zeros((len(targets), 1, 0))
-    priors = {"bias_prior": 1.0, "slope_prior": 1.0, "temperature_prior": _NEAR_ONE}
-    _, gate = fit_gate(log_proba_NK[:, None], targets, nothing, alone, weights=weights, pool="mixture", **priors)
-    return float(gate.temperature[0])
+def temper(log_proba_NK: NDArray, targets: NDArray, weights: NDArray, there_NE: NDArray) -> NDArray:
+    """Fit the temperature (1,) of pooled log probabilities of people held out that predicts best; near 1 if few."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        factor_N = warmth(np.exp([log_temperature]), there_NE)
+        fit = weights.sum() * weighted_nll(log_softmax(factor_N[:, None] * log_proba_NK), targets, weights)
+        return fit + _NEAR_ONE * log_temperature**2 / 2
+
+    return np.exp([minimize_scalar(loss, bounds=(-5, 5), method="bounded").x])
 
 
 def _slant(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray, pooled_NK: NDArray, gap_NK: NDArray) -> NDArray:

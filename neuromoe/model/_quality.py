@@ -10,9 +10,29 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.model.cohort import Cohort
+
 # In standard deviations: beyond, worse is no news.
 _LIMIT = 3.0
 ODD = "distance from the mean map"
+
+
+def quality_numbers(cohort: Cohort, rows: NDArray, modality: str, odd_N: NDArray | None) -> dict[str, NDArray]:
+    """Return quality numbers (N,) by name, or by place where they have none; `odd_N`, where given, among them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    rows : array (N,), int
+        Positions of people who have the modality.
+    modality : str
+    odd_N : array (N,) or None
+        Logarithm of the squared distance from the mean map.
+    """
+    values_NQ = cohort.quality[modality][rows]
+    names = [*(cohort.quality_names.get(modality) or [])][: values_NQ.shape[1]]
+    names += [str(place) for place in range(len(names), values_NQ.shape[1])]
+    return dict(zip(names, values_NQ.T, strict=True)) | ({} if odd_N is None else {ODD: odd_N})
 
 
 @dataclass(frozen=True)
@@ -26,43 +46,37 @@ class QualityEncoder:
     keys : tuple of str
         What the columns mean. Numbers of one name share a column whatever the modality; without names, those of one
         place do.
-    columns : mapping of str to tuple of (int, str, float, float)
-        Of each modality: column of the cohort's numbers, key, median, deviation.
+    columns : mapping of str to tuple of (str, float, float)
+        Of each modality: name, median, deviation.
     """
 
     keys: tuple[str, ...]
-    columns: Mapping[str, tuple[tuple[int, str, float, float], ...]]
+    columns: Mapping[str, tuple[tuple[str, float, float], ...]]
 
     @classmethod
-    def fit(cls, quality: Mapping[str, NDArray], names: Mapping[str, list[str]], *, odd: bool) -> Self:
+    def fit(cls, numbers: Mapping[str, Mapping[str, NDArray]]) -> Self:
         """Learn medians and deviations.
 
         Parameters
         ----------
-        quality : mapping of str to array (N present, Q)
-            Of the training people who have the modality, NaN where missing.
-        names : mapping of str to list of str
-            Of the numbers; may lack modalities.
-        odd : bool
-            The last number is no quality by itself: how far it lies from the median, either way, is one.
+        numbers : mapping of str to mapping of str to array (N present,)
+            Of each modality and name, of the training people who have the modality, NaN where missing. Distance from
+            the mean map is no quality by itself: how far it lies from the median, either way, is one.
         """
         columns, keys = {}, []
-        for modality, values in quality.items():
-            given = values.shape[1] - odd
-            named = [*(names.get(modality) or [])][:given]
-            named += [str(place) for place in range(len(named), given)] + [ODD] * odd
-            found = [(place, key, *_spread(values[:, place])) for place, key in enumerate(named)]
-            columns[modality] = tuple(column for column in found if column[3] > 0)
-            keys += [f"{ODD} either way"] * odd
-            missing = [f"{key} missing" for place, key in enumerate(named) if np.isnan(values[:, place]).any()]
-            keys += [column[1] for column in columns[modality]] + missing
+        for modality, values in numbers.items():
+            found = [(key, *_spread(values[key])) for key in values]
+            columns[modality] = tuple(column for column in found if column[2] > 0)
+            keys += [f"{ODD} either way"] * (ODD in values)
+            missing = [f"{key} missing" for key in values if np.isnan(values[key]).any()]
+            keys += [column[0] for column in columns[modality]] + missing
         return cls(tuple(sorted(set(keys))), columns)
 
-    def encode(self, modality: str, values_NQ: NDArray) -> NDArray:
-        """Return the numbers of some people (N, keys), zeros in columns that the modality does not have."""
-        encoded = np.zeros((len(values_NQ), len(self.keys)))
-        for place, key, center, scale in self.columns.get(modality, ()):
-            values = values_NQ[:, place].astype(float)
+    def encode(self, modality: str, numbers: Mapping[str, NDArray], count: int) -> NDArray:
+        """Return the numbers of `count` people (N, keys), zeros in columns that the modality does not have."""
+        encoded = np.zeros((count, len(self.keys)))
+        for key, center, scale in self.columns.get(modality, ()):
+            values = np.asarray(numbers.get(key, np.full(count, np.nan)), float)
             known = np.isfinite(values)
             standard = np.clip((values[known] - center) / scale, -_LIMIT, _LIMIT)
             encoded[known, self.keys.index(key)] = standard

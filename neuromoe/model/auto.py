@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neuromoe.core.errors import InputError
 from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
-from neuromoe.model._pool import temper
+from neuromoe.model._pool import temper, warmth
 from neuromoe.model.base import LEAST, LongFit, Model
 from neuromoe.model.cohort import Cohort
 
@@ -74,7 +74,8 @@ class NeuroMoEAuto(LongFit):
 
     candidates: dict[str, Model]
     weights_C: NDArray
-    factors_C: NDArray
+    temperatures_C: NDArray
+    temperature: NDArray
     choice_: list[dict[str, Any]]
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
@@ -83,23 +84,26 @@ class NeuroMoEAuto(LongFit):
         balance = balanced_weights(targets, self.settings.class_weights)
         fitted = {name: self._fit_candidate(name, cohort, rows) for name in self.settings.names}
         said = [held_out_log_proba(model, cohort, rows, folds=self.settings.folds) for model in fitted.values()]
+        usable = [model._usable(cohort, rows) for model in fitted.values()]
         # A mean of experts, as late fusion, is less sure than it should be: it is judged by what it could say. Those
         # that are cross-fitted have had their temperature.
-        raw = [model.held_out_ is None for model in fitted.values()]
-        self.factors_C = np.array(
-            [temper(one, targets, balance) if untempered else 1.0 for one, untempered in zip(said, raw, strict=True)]
-        )
-        said_CNK = log_softmax(self.factors_C[:, None, None] * np.stack(said))
+        fits = [temper(one, targets, balance, there) for one, there in zip(said, usable, strict=True)]
+        raw_C = np.array([model.held_out_ is None for model in fitted.values()])
+        self.temperatures_C = np.where(raw_C, np.concatenate(fits), 1.0)
+        said_CNK = _warmed(said, self.temperatures_C, usable)
         self.weights_C = weigh(np.array([weighted_nll(one, targets, balance) for one in said_CNK]), len(rows))
-        stacked_NK = _stack(said_CNK, self.weights_C)
+        stacked_NK, there_NM = _stack(said_CNK, self.weights_C), np.any(usable, axis=0)
         # The mean of several that are calibrated is less sure than it should be, too.
-        self.temperature = temper(stacked_NK, targets, balance) if (self.weights_C > 0).sum() > 1 else 1.0
-        self.choice_ = self._report(list(fitted), said_CNK, self.temperature * stacked_NK, targets, balance)
+        several = (self.weights_C > 0).sum() > 1
+        self.temperature = temper(stacked_NK, targets, balance, there_NM) if several else np.ones(1)
+        stacked_NK = _warmed([stacked_NK], self.temperature, [there_NM])[0]
+        self.choice_ = self._report(list(fitted), said_CNK, stacked_NK, targets, balance)
         if self.progress:
             print("held out: " + "; ".join(_sentence(row) for row in self.choice_), flush=True)
         chosen = [name for name, weight in zip(fitted, self.weights_C, strict=True) if weight]
         self.candidates = {name: fitted[name] for name in chosen}
-        self.factors_C, self.weights_C = self.factors_C[self.weights_C > 0], self.weights_C[self.weights_C > 0]
+        self.temperatures_C = self.temperatures_C[self.weights_C > 0]
+        self.weights_C = self.weights_C[self.weights_C > 0]
 
     def _fit_candidate(self, name: str, cohort: Cohort, rows: NDArray) -> Model:
         from neuromoe.model.registry import build_model
@@ -115,7 +119,7 @@ class NeuroMoEAuto(LongFit):
     ) -> list[dict[str, Any]]:
         from sklearn.metrics import balanced_accuracy_score
 
-        rows = [*zip(names, said_CNK, self.weights_C, strict=True), (self.name, log_softmax(stacked_NK), 1.0)]
+        rows = [*zip(names, said_CNK, self.weights_C, strict=True), (self.name, stacked_NK, 1.0)]
         return [
             {
                 "candidate": name,
@@ -130,8 +134,9 @@ class NeuroMoEAuto(LongFit):
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         said = [np.log(model.predict_proba(cohort, positions)) for model in self.candidates.values()]
-        said_CNK = log_softmax(self.factors_C[:, None, None] * np.stack(said))
-        return log_softmax(self.temperature * _stack(said_CNK, self.weights_C))
+        usable = [model._usable(cohort, positions) for model in self.candidates.values()]
+        stacked_NK = _stack(_warmed(said, self.temperatures_C, usable), self.weights_C)
+        return _warmed([stacked_NK], self.temperature, [np.any(usable, axis=0)])[0]
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         return np.any([model._usable(cohort, positions) for model in self.candidates.values()], axis=0)
@@ -145,8 +150,8 @@ class NeuroMoEAuto(LongFit):
         return np.where(total_N1 > 0, weights_NM / np.maximum(total_N1, np.finfo(float).tiny), even_NM)
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        arrays: dict[str, NDArray] = {"weights": self.weights_C, "factors": self.factors_C}
-        arrays["temperature"] = np.array([self.temperature])
+        arrays: dict[str, NDArray] = {"weights": self.weights_C, "temperatures": self.temperatures_C}
+        arrays["temperature"] = self.temperature
         facts: dict[str, Any] = {"choice": self.choice_, "candidates": []}
         for name, model in self.candidates.items():
             own, fitted = model._state()
@@ -158,8 +163,8 @@ class NeuroMoEAuto(LongFit):
         from neuromoe.model.registry import build_model
 
         self.choice_, self.weights_C = facts["choice"], arrays["weights"]
-        self.factors_C = arrays.get("factors", np.ones(len(self.weights_C)))
-        self.temperature, self.candidates = float(arrays["temperature"][0]), {}
+        self.temperatures_C, self.temperature = arrays["temperatures"], arrays["temperature"]
+        self.candidates = {}
         for fact in facts["candidates"]:
             name = fact["model"]
             model = build_model(name, seed=self.seed, **fact["settings"])
@@ -187,9 +192,10 @@ def weigh(losses_C: NDArray, people: int) -> NDArray:
     Returns
     -------
     array (C,)
-        Weights that sum to 1; a candidate that deserves less than a hundredth gets none.
+        Weights that sum to 1; a candidate that deserves less than a hundredth, or whose loss is not finite, gets none.
     """
-    weights_C = np.exp(-people * (losses_C - losses_C.min()))
+    known_C = np.where(np.isfinite(losses_C), losses_C, np.inf)
+    weights_C = np.exp(-people * (known_C - known_C.min()))
     weights_C /= weights_C.sum()
     weights_C[weights_C < _LEAST_WEIGHT] = 0.0
     return weights_C / weights_C.sum()
@@ -197,3 +203,9 @@ def weigh(losses_C: NDArray, people: int) -> NDArray:
 
 def _stack(said_CNK: NDArray, weights_C: NDArray) -> NDArray:
     return np.log(np.maximum(np.tensordot(weights_C, np.exp(said_CNK), 1), LEAST))
+
+
+def _warmed(said: Sequence[NDArray], temperatures: NDArray, usable: Sequence[NDArray]) -> NDArray:
+    """Apply a temperature to what each of several models says of people with these modalities."""
+    factors = [warmth(temperatures[[place]], there_NM)[:, None] for place, there_NM in enumerate(usable)]
+    return np.stack([log_softmax(factor * one) for factor, one in zip(factors, said, strict=True)])

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model._grid import check_grid, features_of, places_of
 from neuromoe.model._held_out import refit_log_proba
 from neuromoe.model._inner import inner_parts
 from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrinking
 from neuromoe.model._kernel_settings import KernelMoESettings
 from neuromoe.model._kernels import Likeness
 from neuromoe.model._linear import balanced_weights
-from neuromoe.model._maps import Maps, likeness_between
+from neuromoe.model._maps import Maps, likeness_between, reader_of
 from neuromoe.model._pool import POOLS, Gate, fit_gate, trust
-from neuromoe.model._quality import QualityEncoder
+from neuromoe.model._quality import ODD, QualityEncoder, quality_numbers
 from neuromoe.model.base import Model
 from neuromoe.model.cohort import CLINICAL, Cohort
 
@@ -48,6 +48,7 @@ class KernelMoE(Model):
         # An expert that lacks a class would be sure against it.
         self.trained = np.array([count == len(self.classes_) for count in classes], bool)
         rows = rows[(there_NM & self.trained).any(axis=1)]
+        self.features, self.places_T3 = features_of(cohort), places_of(cohort)
         self.encoder = self._fit_clinical(cohort, rows)
         self.maps = {name: self._take(cohort, rows, name) for name in self._names()}
         self.quality = self._fit_quality(cohort, rows)
@@ -85,18 +86,16 @@ class KernelMoE(Model):
 
     def _fit_quality(self, cohort: Cohort, rows: NDArray) -> QualityEncoder:
         there, scans = self._there(cohort, rows), [name for name in self.maps if name != CLINICAL]
-        numbers = {name: self._numbers(cohort, rows[there[name]], name) for name in scans}
-        names = {name: cohort.quality_names.get(name, []) for name in scans}
-        return QualityEncoder.fit(numbers, names, odd=self.settings.oddness)
+        return QualityEncoder.fit({name: self._numbers(cohort, rows[there[name]], name) for name in scans})
 
-    def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> NDArray:
-        """Return the quality numbers of people who have the modality, the last one how long their maps are."""
-        s = self.settings
-        given = cohort.quality[name][rows] if s.quality else np.empty((len(rows), 0))
-        if not s.oddness:
-            return given
-        squares = self.maps[name].squares(self._reader(cohort, rows, name), len(rows))
-        return np.column_stack([given, np.log(np.maximum(squares, np.finfo(float).tiny))])
+    def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> dict[str, NDArray]:
+        """Return quality numbers of people who have the modality, among them how long their maps are."""
+        odd_N = None
+        if self.settings.oddness:
+            squares = self.maps[name].squares(self._reader(cohort, rows, name), len(rows))
+            odd_N = np.log(np.maximum(squares, np.finfo(float).tiny))
+        found = quality_numbers(cohort, rows, name, odd_N)
+        return found if self.settings.quality else {key: found[key] for key in found if key == ODD}
 
     def _take(self, cohort: Cohort, rows: NDArray, name: str) -> Maps:
         owners = np.flatnonzero(cohort.present(rows, [name])[:, 0])
@@ -105,9 +104,9 @@ class KernelMoE(Model):
     def _reader(self, cohort: Cohort, rows: NDArray, name: str) -> Any:
         """Return a function from rows 0..n-1 to features (n, F) of these people, who have the modality."""
         if name != CLINICAL:
-            return lambda chosen: cohort.patches(name, rows[chosen]).reshape(len(chosen), -1)
-        assert cohort.clinical is not None
-        encoded = self.encoder.encode(cohort.clinical.iloc[rows], len(rows))
+            return reader_of(cohort, name, rows)
+        known = None if cohort.clinical is None else cohort.clinical.iloc[rows]
+        encoded = self.encoder.encode(known, len(rows))
         return lambda chosen: encoded[chosen]
 
     def _fit_mixture(self, cohort: Cohort, rows: NDArray) -> None:
@@ -134,7 +133,8 @@ class KernelMoE(Model):
         once.classes_, once.prior_ = self.classes_, self.prior_
         said_NK = refit_log_proba(once, cohort, rows, folds=self.settings.calibration)
         balance = balanced_weights(targets, self.settings.class_weights)
-        self.mixture, said_NK = self.mixture.tempered(said_NK, targets, balance)
+        there_NE = self._there_for(self._there(cohort, rows))
+        self.mixture, said_NK = self.mixture.tempered(said_NK, targets, balance, there_NE)
         self.held_out_ = rows, said_NK
 
     def _say_of_others(self, cohort: Cohort, others: NDArray) -> None:
@@ -159,6 +159,12 @@ class KernelMoE(Model):
     def _there(self, cohort: Cohort, rows: NDArray) -> dict[str, NDArray]:
         return {name: cohort.present(rows, [name])[:, 0] for name in self.maps}
 
+    def _there_for(self, there: Mapping[str, NDArray]) -> NDArray:
+        """Tell who has something for each expert (N, E)."""
+        return np.stack(
+            [np.any([there[name] for name in expert.modalities], axis=0) for expert in self.experts], axis=1
+        )
+
     def _likeness(self, cohort: Cohort, rows: NDArray) -> dict[str, Likeness]:
         """Compare these people with the training people, modality by modality."""
         found = {}
@@ -174,7 +180,8 @@ class KernelMoE(Model):
         for name, there in self._there(cohort, rows).items():
             encoded[name] = np.zeros((len(rows), len(self.quality.keys)))
             if name != CLINICAL and there.any():
-                encoded[name][there] = self.quality.encode(name, self._numbers(cohort, rows[there], name))
+                numbers = self._numbers(cohort, rows[there], name)
+                encoded[name][there] = self.quality.encode(name, numbers, int(there.sum()))
         return encoded
 
     def _quality(self, encoded: Mapping[str, NDArray], there: Mapping[str, NDArray]) -> NDArray:
@@ -196,10 +203,9 @@ class KernelMoE(Model):
 
     def _weighed_by(self, cohort: Cohort, positions: NDArray) -> tuple[dict[str, NDArray], NDArray, NDArray]:
         """Return trust in each scan, quality of what each expert reads (T, E, Q), and who has something for it."""
-        self._check_features(cohort)
+        check_grid(cohort, self.features, self.places_T3)
         there, encoded = self._there(cohort, positions), self._encode(cohort, positions)
-        there_TE = [np.any([there[name] for name in expert.modalities], axis=0) for expert in self.experts]
-        return self._trust(encoded), self._quality(encoded, there), np.stack(there_TE, axis=1)
+        return self._trust(encoded), self._quality(encoded, there), self._there_for(there)
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         blocks = np.array_split(positions, -(-len(positions) // _BLOCK))
@@ -232,19 +238,9 @@ class KernelMoE(Model):
             total_TM += weights_TE[:, [column]] * share_TM / whole_T1
         return total_TM / total_TM.sum(axis=1, keepdims=True)
 
-    def _check_features(self, cohort: Cohort) -> None:
-        for name, maps in self.maps.items():
-            found = len(maps.mean) if name not in cohort.tokens else int(np.prod(cohort.tokens[name].shape[1:]))
-            if found != len(maps.mean):
-                raise InputError(
-                    expected=f"{len(maps.mean)} voxels of {name}",
-                    found=str(found),
-                    where="the cohort",
-                    fix="pack the maps with the template and the settings that the model was fitted with",
-                )
-
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         facts = {
+            "features": self.features,
             "clinical": self.encoder.facts(),
             "quality": self.quality.facts(),
             "trained": self.trained.tolist(),
@@ -253,7 +249,9 @@ class KernelMoE(Model):
             "experts": [expert.facts() for expert in self.experts],
             "pool": self.mixture.pool if self.experts else None,
         }
-        arrays = {"trust_slope": self.trust_slope} | (self.mixture.arrays() if self.experts else {})
+        arrays = {"trust_slope": self.trust_slope, "places": self.places_T3} | (
+            self.mixture.arrays() if self.experts else {}
+        )
         for name, maps in self.maps.items():
             kept = {"maps": maps.read(np.arange(len(maps.owners))), "owners": maps.owners, "mean": maps.mean}
             arrays |= {f"{name}.{part}": array for part, array in kept.items()} | {f"{name}.trust": self.trust[name]}
@@ -262,6 +260,7 @@ class KernelMoE(Model):
         return arrays, facts
 
     def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+        self.features, self.places_T3 = facts["features"], arrays["places"]
         self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
         self.quality = QualityEncoder.from_facts(facts["quality"])
         self.trained, self.level = np.array(facts["trained"], bool), facts["level"]

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._linear import LogisticFit, RidgeFit, fit_logistic, fit_ridge
+from neuromoe.model._grid import check_grid, features_of, places_of
+from neuromoe.model._inner import inner_parts
+from neuromoe.model._kernel_ridge import fit_kernel
+from neuromoe.model._linear import LogisticFit, balanced_weights, fit_logistic
+from neuromoe.model._linear_experts import Compared, LinearExpert
+from neuromoe.model._maps import reader_of
 from neuromoe.model.base import Model
 from neuromoe.model.cohort import CLINICAL, Cohort
 
@@ -44,8 +48,9 @@ class LateFusion(Model):
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         rows = train if val is None else np.concatenate([train, val])
+        self.features, self.places_T3 = features_of(cohort), places_of(cohort)
         self.encoder = ClinicalEncoder()
-        self.experts: dict[str, RidgeFit | LogisticFit] = {}
+        self.experts: dict[str, LinearExpert | LogisticFit] = {}
         for name in self.modalities_:
             mine = rows[cohort.present(rows, [name])[:, 0]]
             targets = self._targets(cohort, mine)
@@ -53,54 +58,53 @@ class LateFusion(Model):
             if len(np.unique(targets)) == len(self.classes_):
                 self.experts[name] = self._fit_expert(cohort, name, mine, targets)
 
-    def _fit_expert(self, cohort: Cohort, name: str, rows: NDArray, targets: NDArray) -> RidgeFit | LogisticFit:
-        choices = {"weighted": self.settings.class_weights, "folds": self.settings.folds, "seed": self.seed}
+    def _fit_expert(self, cohort: Cohort, name: str, rows: NDArray, targets: NDArray) -> LinearExpert | LogisticFit:
+        s, groups = self.settings, cohort.groups[rows]
         if name == CLINICAL:
             assert cohort.clinical is not None
             self.encoder = ClinicalEncoder.fit(cohort.clinical.iloc[rows], cohort.clinical_types)
-            return fit_logistic(self._features(cohort, name, rows), targets, cohort.groups[rows], **choices)
-        features_NF = self._features(cohort, name, rows)
-        return fit_ridge(features_NF, targets, cohort.groups[rows], len(self.classes_), **choices)
+            choices = {"weighted": s.class_weights, "folds": s.folds, "seed": self.seed}
+            return fit_logistic(self._encode(cohort, rows), targets, groups, **choices)
+        compared = Compared.of(reader_of(cohort, name, rows), len(rows), seed=self.seed)
+        parts, balance = inner_parts(groups, targets, s.folds, self.seed), balanced_weights(targets, s.class_weights)
+        drawn, trust = compared.drawn, np.ones(len(compared.drawn))
+        known = compared.kernel, targets[drawn], parts[drawn], len(self.classes_)
+        return compared.expert(fit_kernel(*known, balance=balance[drawn], trust=trust)[1])
 
-    def _features(self, cohort: Cohort, name: str, rows: NDArray) -> NDArray:
-        if name == CLINICAL:
-            assert cohort.clinical is not None
-            return self.encoder.encode(cohort.clinical.iloc[rows], len(rows))
-        return cohort.patches(name, rows).reshape(len(rows), -1)
+    def _encode(self, cohort: Cohort, rows: NDArray) -> NDArray:
+        assert cohort.clinical is not None
+        return self.encoder.encode(cohort.clinical.iloc[rows], len(rows))
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         fitted = np.array([name in self.experts for name in self.modalities_], bool)
         return cohort.present(positions, self.modalities_) & fitted
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        check_grid(cohort, self.features, self.places_T3)
         usable_NM = self._usable(cohort, positions)
         total_NK = np.zeros((len(positions), len(self.classes_)))
         for column, name in enumerate(self.modalities_):
             mine = np.flatnonzero(usable_NM[:, column])
             if len(mine):
-                features_NF = self._features(cohort, name, positions[mine])
-                self._check_features(name, features_NF.shape[1])
-                total_NK[mine] += np.exp(self.experts[name].log_proba(features_NF))
+                total_NK[mine] += np.exp(self._say(cohort, name, positions[mine]))
         return np.log(np.maximum(total_NK / usable_NM.sum(axis=1, keepdims=True), np.finfo(float).tiny))
 
-    def _check_features(self, name: str, found: int) -> None:
-        expected = len(self.experts[name].weights)
-        if found != expected:
-            raise InputError(
-                expected=f"{expected} voxels of {name}",
-                found=str(found),
-                where="the cohort",
-                fix="pack the maps with the template and the settings that the model was fitted with",
-            )
+    def _say(self, cohort: Cohort, name: str, rows: NDArray) -> NDArray:
+        expert = self.experts[name]
+        if isinstance(expert, LogisticFit):
+            return expert.log_proba(self._encode(cohort, rows))
+        return expert.log_proba(reader_of(cohort, name, rows), len(rows))
 
     def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
         return usable_NM / usable_NM.sum(axis=1, keepdims=True)
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays = {key: value for name, fit in self.experts.items() for key, value in fit.arrays(name).items()}
-        return arrays, {"clinical": self.encoder.facts(), "experts": list(self.experts)}
+        facts = {"clinical": self.encoder.facts(), "experts": list(self.experts), "features": self.features}
+        return {**arrays, "places": self.places_T3}, facts
 
     def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
+        self.features, self.places_T3 = facts["features"], arrays["places"]
         self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
-        kinds = {name: LogisticFit if name == CLINICAL else RidgeFit for name in facts["experts"]}
+        kinds = {name: LogisticFit if name == CLINICAL else LinearExpert for name in facts["experts"]}
         self.experts = {name: kind.from_arrays(arrays, name) for name, kind in kinds.items()}

@@ -19,9 +19,10 @@ from neuromoe.model._kernel_ridge import KernelFit
 from neuromoe.model._learner import Batch
 from neuromoe.model._linear import balanced_weights, log_softmax
 from neuromoe.model._linear_experts import Compared, Frame, LinearExpert, LinearTraining, shares, trust_of
+from neuromoe.model._maps import reader_of
 from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
-from neuromoe.model._quality import QualityEncoder
+from neuromoe.model._quality import QualityEncoder, quality_numbers
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.loading import PatchDataset
 from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
@@ -74,14 +75,12 @@ class NeuroMoE(NetworkModel):
 
     def _learn_quality(self, cohort: Cohort, rows: NDArray) -> QualityEncoder:
         there = {name: rows[cohort.rows[name][rows] >= 0] for name in self.frames if name != CLINICAL}
-        numbers = {name: self._numbers(cohort, mine, name) for name, mine in there.items()}
-        names = {name: list(cohort.quality_names.get(name, [])) for name in there}
-        return QualityEncoder.fit(numbers, names, odd=True)
+        return QualityEncoder.fit({name: self._numbers(cohort, mine, name) for name, mine in there.items()})
 
-    def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> NDArray:
+    def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> dict[str, NDArray]:
         """Return quality numbers of people who have the modality, and how far their maps lie from the mean map."""
-        odd = self.frames[name].oddness(self._features(cohort, name, rows), len(rows))
-        return np.column_stack([cohort.quality[name][rows], odd])
+        odd_N = self.frames[name].oddness(self._features(cohort, name, rows), len(rows))
+        return quality_numbers(cohort, rows, name, odd_N)
 
     def _fit_gate(
         self, said_NMK: NDArray, targets: NDArray, quality_NMQ: NDArray, present_NM: NDArray, balance: NDArray
@@ -119,7 +118,7 @@ class NeuroMoE(NetworkModel):
 
     def _features(self, cohort: Cohort, name: str, rows: NDArray) -> Callable[[NDArray], NDArray]:
         if name != CLINICAL:
-            return lambda chosen: cohort.patches(name, rows[chosen]).reshape(len(chosen), -1)
+            return reader_of(cohort, name, rows)
         encoded = self._encode_clinical(cohort, rows)
         return lambda chosen: encoded[chosen]
 
@@ -152,7 +151,8 @@ class NeuroMoE(NetworkModel):
         for column, name in enumerate(self.modalities_):
             mine = np.flatnonzero(present_NM[:, column])
             if name != CLINICAL and len(mine):
-                encoded[mine, column] = self.quality.encode(name, self._numbers(cohort, positions[mine], name))
+                numbers = self._numbers(cohort, positions[mine], name)
+                encoded[mine, column] = self.quality.encode(name, numbers, len(mine))
         return encoded
 
     def _objective(
@@ -199,7 +199,7 @@ class NeuroMoE(NetworkModel):
         said_NK = self.mixture.log_proba(log_experts, quality, linear.present)
         if self.settings.folds > 1:
             said_NK = self._say_held_out(parts, linear, quality_NMQ, known)
-            self.mixture, said_NK = self.mixture.tempered(said_NK, linear.targets, linear.balance)
+            self.mixture, said_NK = self.mixture.tempered(said_NK, linear.targets, linear.balance, linear.present)
             self.held_out_ = rows, said_NK
         weights_NM = np.exp(self.mixture.log_weights(quality, linear.present))
         judged = (log_experts, said_NK, weights_NM, linear.targets, linear.present)

@@ -72,7 +72,7 @@ class PaperSettings(TrainerSettings):
     modalities: str = "all"
     tokens: str = "brain"
     balance: float = 0.1
-    balance_correction: bool = True
+    balance_correction: bool = False
     validation_share: float = 0.2
     pretrained: str = ""
 

@@ -67,7 +67,7 @@ def test_the_gate_found_is_a_stationary_point(pool, rng):
         picked = at.log_proba(log_experts, quality, there)[np.arange(40), targets]
         return -(weights * picked).sum() + values**2 @ [1, 1, 1, 1.5, 1.5, 0.5]
 
-    best = np.concatenate([gate.bias, gate.slope, np.log(gate.temperature)])
+    best = np.concatenate([gate.bias, gate.slope, np.log(gate.temperatures)])
     # The loss is about 50; L-BFGS-B stops at relative changes of 1e-9, differences are good to 1e-5.
     assert np.abs(approx_fprime(best, loss, 1e-6)).max() < 0.02
 
@@ -117,11 +117,11 @@ def test_the_joint_expert_finds_what_no_modality_shows_alone(rng):
 
 
 def test_numbers_of_one_name_share_a_slope_and_missing_ones_are_flagged(rng):
-    quality = {"dwi": rng.normal(5, 2, (30, 1)), "func": np.column_stack([rng.normal(size=30), rng.normal(size=30)])}
-    quality["dwi"][0] = np.nan
-    encoder = QualityEncoder.fit(quality, {"dwi": ["fd"], "func": ["fd", "snr"]}, odd=False)
+    quality = {"dwi": {"fd": rng.normal(5, 2, 30)}, "func": {"fd": rng.normal(size=30), "snr": rng.normal(size=30)}}
+    quality["dwi"]["fd"][0] = np.nan
+    encoder = QualityEncoder.fit(quality)
     assert encoder.keys == ("fd", "fd missing", "snr")
-    encoded = encoder.encode("dwi", quality["dwi"])
+    encoded = encoder.encode("dwi", quality["dwi"], 30)
     assert encoded[0].tolist() == [0, 1, 0] and abs(np.median(encoded[1:, 0])) < 1e-9
     assert QualityEncoder.from_facts(encoder.facts()) == encoder
 
