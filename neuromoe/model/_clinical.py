@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
+from neuromoe.model.tables import level_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +45,6 @@ class _Column:
         return np.hstack([coded, missing[:, None]]) if self.with_missing else coded
 
 
-def _text(value: Any) -> str:
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value)
-
-
 def _numbers(values: "pd.Series", kind: str, levels: tuple[str, ...]) -> NDArray:
     """Numbers as they are, levels as their place in the list; NaN where missing or unknown."""
     if kind == "numeric":
@@ -57,7 +53,7 @@ def _numbers(values: "pd.Series", kind: str, levels: tuple[str, ...]) -> NDArray
         numbers = pd.to_numeric(values).to_numpy(float, na_value=np.nan)
         return np.where(np.isfinite(numbers), numbers, np.nan)
     place = {level: float(row) for row, level in enumerate(levels)}
-    known = values.map(_text, na_action="ignore")
+    known = values.map(level_text, na_action="ignore")
     return known.map(place).to_numpy(float, na_value=np.nan)
 
 
@@ -70,8 +66,8 @@ def _fit_column(name: str, values: "pd.Series", about: Mapping[str, Any]) -> _Co
             where=f"clinical column {name}",
             fix="correct the column's type in the configuration",
         )
-    known = about.get("levels") or sorted({_text(value) for value in values.dropna()})
-    levels = () if kind == "numeric" else tuple(_text(level) for level in known)
+    known = about.get("levels") or sorted({level_text(value) for value in values.dropna()})
+    levels = () if kind == "numeric" else tuple(level_text(level) for level in known)
     numbers = _numbers(values, kind, levels)
     seen = numbers[~np.isnan(numbers)]
     center = float(np.median(seen)) if len(seen) else 0.0

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.core.errors import InputError
 from neuromoe.model import tables
+from neuromoe.model._map_checks import check_keys, check_names, check_places, common_shape
 from neuromoe.model.patches import PATCH, brain_patches, cut_patches, flat_places, patch_grid, spread_patches
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class Cohort:
         Parameters
         ----------
         maps : mapping of str to array (N, C, D, H, W)
-            Volumes of each modality on one grid; what stands where `present` is False is never read.
+            Volumes of each modality on one grid; what stands where `present` is False is never read. Names are
+            letters, digits, - and _; `clinical` and `joint` are taken.
         labels : array (N,), optional
             The class; None or NaN is unlabeled.
         participants : array (N,), optional
@@ -111,20 +113,18 @@ class Cohort:
         Raises
         ------
         InputError
-            Lengths or grids do not agree, or a map that is present is not finite.
+            Lengths or grids do not agree, a modality cannot have its name, `present` or `quality` name one without
+            maps, the mask is empty, or a map that is present is not finite.
         """
-        if CLINICAL in maps:
-            raise InputError(
-                expected="names of imaging modalities",
-                found=CLINICAL,
-                where="maps",
-                fix="give the map another name",
-            )
+        check_names(maps, "maps")
+        check_keys(present, maps, "present", {CLINICAL: "leave the person's clinical row empty (NaN) instead"})
+        check_keys(quality, maps, "quality", {})
         volumes = {name: np.asarray(array) for name, array in maps.items()}
         count = tables.common_length({**volumes, "labels": labels, CLINICAL: clinical, "participants": participants})
-        shape = _common_shape(volumes, mask)
+        shape = common_shape(volumes, mask)
         brain = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
         places, grid = brain_patches(brain), patch_grid(shape)
+        check_places(places, maps, "mask", "make the mask True where the brain is")
         tokens, rows = {}, {}
         for name, volume in volumes.items():
             there = np.ones(count, bool) if name not in (present or {}) else np.asarray((present or {})[name], bool)
@@ -174,11 +174,13 @@ class Cohort:
         Raises
         ------
         InputError
-            The folder is no store, or lengths do not agree.
+            The folder is no store or an empty one, a modality cannot have its name, or lengths do not agree.
         """
         from neuromoe.model._store import read_store
 
         parts = read_store(store)
+        check_names(parts["tokens"], store)
+        check_places(parts["places"], parts["tokens"], store, "pack the maps with smaller voxels (tensors: voxel_mm)")
         index = parts.pop("index")
         found = tables.beside_index(index, clinical, clinical_types)
         given = {"labels": labels, "groups": groups, "sites": sites}
@@ -246,21 +248,6 @@ class Cohort:
             raise ValueError(f"{int((rows < 0).sum())} of {len(rows)} people have no {modality}")
         tokens = np.ascontiguousarray(self.tokens[modality][rows])
         return spread_patches(tokens, self.places, self.grid) if full_grid else tokens
-
-
-def _common_shape(volumes: Mapping[str, NDArray], mask: ArrayLike | None) -> tuple[int, ...]:
-    shapes = {name: volume.shape[2:] for name, volume in volumes.items()}
-    wrong = {name: volume.shape for name, volume in volumes.items() if volume.ndim != 5}
-    if mask is not None:
-        shapes["mask"] = np.shape(mask)
-    if wrong or len(set(shapes.values())) > 1:
-        raise InputError(
-            expected="maps (N, C, D, H, W) and a mask (D, H, W) on one grid",
-            found=", ".join(f"{name} {shape}" for name, shape in (wrong or shapes).items()),
-            where="Cohort.from_arrays",
-            fix="resample all modalities to one grid",
-        )
-    return next(iter(shapes.values()), (0, 0, 0))
 
 
 def _cut_present(volume: NDArray, there: NDArray, brain: NDArray, kept: NDArray, name: str) -> NDArray:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,13 +108,21 @@ def typed_clinical(
     Raises
     ------
     InputError
-        A typed column is not in the table, or a numeric one holds text.
+        A typed column is not in the table or twice in it.
     """
     if clinical is None or (types is None and clinical.shape[1] == 0) or (types is not None and not types):
         return None, {}
-    guessed: Mapping[str, Mapping[str, Any]] = {str(name): _guess_type(clinical[name]) for name in clinical}
-    chosen = dict(guessed if types is None else types)
-    absent = sorted(set(chosen) - {str(name) for name in clinical.columns})
+    table = clinical.reset_index(drop=True)
+    table.columns = table.columns.map(str)
+    names = list(table.columns)
+    _check_columns(names, names if types is None else types)
+    chosen = {name: _guess_type(table[name]) for name in names} if types is None else dict(types)
+    return table[list(chosen)], chosen
+
+
+def _check_columns(found: Sequence[str], chosen: Iterable[str]) -> None:
+    times = Counter(found)
+    absent = sorted(set(chosen) - set(times))
     if absent:
         raise InputError(
             expected=f"the clinical columns {sorted(chosen)}",
@@ -122,19 +130,38 @@ def typed_clinical(
             where="the clinical table",
             fix="add the columns (n/a where unknown) or leave them out of the configuration",
         )
-    table = clinical.reset_index(drop=True)
-    table.columns = table.columns.map(str)
-    return table[list(chosen)], chosen
+    twice = sorted(name for name in set(chosen) if times[name] > 1)
+    if twice:
+        raise InputError(
+            expected="each clinical column once",
+            found=f"several columns {', '.join(twice)}",
+            where="the clinical table",
+            fix="keep one column of each name, or rename the others",
+        )
 
 
-def _guess_type(column: "pd.Series") -> dict[str, Any]:
+def level_text(value: Any) -> str:
+    """Write a level as text, the same for whole numbers however they are stored.
+
+    Examples
+    --------
+    >>> level_text(1), level_text(1.0), level_text(1.5), level_text("1.0")
+    ('1', '1', '1.5', '1.0')
+    """
+    number = float(value) if isinstance(value, np.floating) else value
+    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+
+
+def _guess_type(column: "pd.Series") -> Mapping[str, Any]:
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         kind = "ordinal" if column.cat.ordered else "categorical"
-        return {"type": kind, "levels": [str(level) for level in column.cat.categories]}
+        return {"type": kind, "levels": [level_text(level) for level in column.cat.categories]}
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    return {"type": "numeric"} if numeric or column.isna().all() else {"type": "categorical"}
+    # Of a column of objects the values tell; True and False are no numbers here either.
+    within = pd.api.types.infer_dtype(column, skipna=True) in ("integer", "floating", "mixed-integer-float", "decimal")
+    return {"type": "numeric"} if numeric or within or column.isna().all() else {"type": "categorical"}
 
 
 def beside_index(

@@ -6,6 +6,7 @@ import pytest
 
 from neuromoe.core.errors import InputError
 from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model.tables import typed_clinical
 
 TYPES = {
     "age": {"type": "numeric"},
@@ -59,3 +60,31 @@ def test_missing_column_and_unknown_type_are_named():
         encoder.encode(_table().drop(columns="age"), 4)
     with pytest.raises(InputError, match="'nominal'"):
         ClinicalEncoder.fit(_table(), {"sex": {"type": "nominal"}})
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, object])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_levels_that_are_numbers_are_found_again(dtype, ordered):
+    column = pd.Categorical(np.array([2, 1, 1], dtype), categories=np.array([1, 2, 3], dtype), ordered=ordered)
+    table, types = typed_clinical(pd.DataFrame({"x": column}), None)
+    encoder = ClinicalEncoder.fit(table, types)
+    encoded = pd.DataFrame(encoder.encode(table, 3), columns=encoder.features)
+    if ordered:
+        assert encoded["x"].iloc[0] > encoded["x"].iloc[1] == encoded["x"].iloc[2]
+    else:
+        assert encoded.to_numpy().tolist() == [[0, 1, 0], [1, 0, 0], [1, 0, 0]]
+
+
+def test_levels_read_as_floats_because_some_are_missing_are_found_again():
+    table, types = typed_clinical(pd.DataFrame({"x": pd.Categorical([1.0, 2.0, np.nan])}), None)
+    encoder = ClinicalEncoder.fit(table, types)
+    assert encoder.features == ["x=1", "x=2", "x missing"]
+    assert encoder.encode(table, 3).tolist() == np.eye(3).tolist()
+
+
+def test_numbers_among_objects_are_scaled():
+    column = pd.Series([40, None, 60.0, 80], dtype=object)
+    table, types = typed_clinical(pd.DataFrame({"age": column}), None)
+    encoder = ClinicalEncoder.fit(table, types)
+    assert encoder.features == ["age", "age missing"]
+    assert encoder.encode(table, 4)[:, 0] == pytest.approx(np.array([-1, 0, 0, 1]) * np.sqrt(1.5))

@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from neuromoe.core.atomic import write_json
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort
 
@@ -63,3 +66,55 @@ def test_typed_columns_must_be_there(rng):
             clinical=pd.DataFrame({"age": range(4)}),
             clinical_types={"weight": {"type": "numeric"}},
         )
+
+
+def test_an_empty_mask_is_refused_where_there_are_maps(rng):
+    with pytest.raises(InputError, match="at least one voxel of brain"):
+        Cohort.from_arrays(maps=_maps(rng), mask=np.zeros((8, 8, 8), bool))
+    assert len(Cohort.from_arrays(maps={}, clinical=pd.DataFrame({"age": [50.0, 60.0]}))) == 2
+
+
+@pytest.mark.parametrize("argument", ["present", "quality"])
+def test_a_key_that_is_no_modality_is_named_beside_those_that_are(rng, argument):
+    given = {"anta": np.ones(4, bool), "func": np.ones(4, bool)}
+    with pytest.raises(InputError, match=f"{argument}: expected .* anat, func, found 'anta'. .* spell the keys"):
+        Cohort.from_arrays(maps=_maps(rng), **{argument: given})
+
+
+def test_who_lacks_clinical_data_is_told_by_empty_cells_and_not_by_present(rng):
+    table = pd.DataFrame({"age": [1.0, 2.0, 3.0, 4.0]})
+    with pytest.raises(InputError, match=r"found 'clinical'\. .* leave the person's clinical row empty \(NaN\)"):
+        Cohort.from_arrays(maps=_maps(rng), clinical=table, present={"clinical": [True, True, True, False]})
+
+
+@pytest.mark.parametrize("name", ["joint", "clinical", "t1.w", "anat+dwi", "t1 w", "", 1])
+def test_a_name_that_no_modality_can_have_is_refused(rng, name):
+    with pytest.raises(InputError, match="names of imaging modalities.*found " + re.escape(repr(name))):
+        Cohort.from_arrays(maps={**_maps(rng), name: rng.normal(size=(4, 1, 8, 8, 8))})
+
+
+@pytest.mark.parametrize("name", ["T1w-2", "asl_cbf"])
+def test_names_may_have_digits_hyphens_and_underscores(rng, name):
+    cohort = Cohort.from_arrays(maps={name: rng.normal(size=(4, 1, 8, 8, 8))}, present={name: np.ones(4, bool)})
+    assert cohort.modalities == (name,)
+
+
+def _store(folder, name="anat", places=1):
+    about = {"modalities": {name: {"channels": ["T1w"], "quality": []}}, "patch": 4, "patch_grid": [1, 1, 1]}
+    write_json(folder / "store.json", about)
+    (folder / "index.tsv").write_text(f"participant_id\tsession_id\t{name}\nsub-1\tn/a\t0\nsub-2\tn/a\t1\n")
+    np.save(folder / f"{name}.npy", np.ones((2, places, 64), np.float16))
+    np.save(folder / f"quality_{name}.npy", np.empty((2, 0), np.float32))
+    np.save(folder / "tokens.npy", np.zeros((places, 3), np.int16))
+    return folder
+
+
+def test_a_store_is_checked_as_arrays_are(tmp_path):
+    assert Cohort.open(_store(tmp_path)).modalities == ("anat",)
+    twice = pd.DataFrame([[50.0, 60.0], [51.0, 61.0]], columns=["age", "age"])
+    with pytest.raises(InputError, match="several columns age"):
+        Cohort.open(tmp_path, clinical=twice)
+    with pytest.raises(InputError, match="found 'joint'"):
+        Cohort.open(_store(tmp_path, "joint"))
+    with pytest.raises(InputError, match="at least one voxel of brain"):
+        Cohort.open(_store(tmp_path, places=0))

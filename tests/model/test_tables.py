@@ -1,0 +1,38 @@
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neuromoe.core.errors import InputError
+from neuromoe.model.tables import typed_clinical
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1, 2, 3], [1.5, None, 2], [1, pd.NA, np.float32(2)], [np.int8(1), np.nan, 2.5], [Decimal("1.5"), None, None]],
+)
+def test_a_column_of_objects_that_are_all_numbers_is_numeric(values):
+    _, types = typed_clinical(pd.DataFrame({"x": pd.Series(values, dtype=object)}), None)
+    assert types == {"x": {"type": "numeric"}}
+
+
+@pytest.mark.parametrize("values", [[True, False, None], [True, 1, 2], ["1", "2", None], [1, "x", 2.0]])
+def test_truth_values_and_text_are_levels(values):
+    _, types = typed_clinical(pd.DataFrame({"x": pd.Series(values, dtype=object)}), None)
+    assert types == {"x": {"type": "categorical"}}
+
+
+@pytest.mark.parametrize("columns", [["age", "age"], [1, "1"]])
+def test_a_column_that_comes_twice_is_named(columns):
+    table = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=columns)
+    with pytest.raises(InputError, match=f"several columns {columns[0]}"):
+        typed_clinical(table, None)
+    with pytest.raises(InputError, match=f"several columns {columns[0]}"):
+        typed_clinical(table, {str(columns[0]): {"type": "numeric"}})
+
+
+def test_a_column_that_comes_twice_and_is_not_asked_for_does_no_harm():
+    table = pd.DataFrame([[1.0, 2.0, "x"], [3.0, 4.0, "y"]], columns=["note", "note", "sex"])
+    kept, _ = typed_clinical(table, {"sex": {"type": "categorical"}})
+    assert list(kept) == ["sex"]
