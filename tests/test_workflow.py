@@ -195,6 +195,17 @@ def test_encoders_are_pretrained_once_where_it_is_asked_for_and_an_experiment_st
     assert "train_pretrain" not in jobs(tmp_path, config=config)
 
 
+def test_the_directions_of_the_paper_are_planned_in_one_command(tmp_path):
+    bids = made_dataset(tmp_path / "bids", 10)
+    experiments = yaml.safe_load((REPOSITORY / "config/experiments/paper.yaml").read_text())["experiments"]
+    config = {"bids_dir": str(bids), "experiments": experiments}
+    assert jobs(tmp_path, config=config)["evaluate_score"] == len(experiments)
+    experiments["no-gate"]["settings"]["gaet"] = experiments["no-gate"]["settings"].pop("gate")
+    refused = snakemake(tmp_path, "-n", config=config)
+    said = refused.stdout + refused.stderr
+    assert refused.returncode and "experiments.no-gate" in said and "gaet" in said
+
+
 @pytest.mark.parametrize("people", [1, 4])
 def test_too_few_people_end_after_the_reports(tmp_path, people):
     bids = made_dataset(tmp_path / "bids", people)

@@ -190,6 +190,7 @@ class NetworkModel(LongFit):
             "trained": self.trained.tolist(),
             "members": len(self.members),
             "diagnosis": self.diagnosis,
+            "history": self.history,
             "pretrained_on": self.pretrained_on,
         }
         return {**arrays, "places": self.places_T3}, facts
@@ -200,6 +201,7 @@ class NetworkModel(LongFit):
         self.features = {name: facts["features"][name] for name in self.modalities_ if name != CLINICAL}
         self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
         self.trained, self.diagnosis = np.array(facts["trained"], bool), facts["diagnosis"]
+        self.history = facts["history"]
         self.pretrained_on = facts.get("pretrained_on", [])
         self.members = []
         for number in range(facts["members"]):

@@ -151,8 +151,7 @@ class NeuroMoEPaper(NetworkModel):
     """NeuroMoE as its authors describe it.
 
     What departs from the text: the tokens are those of the brain unless `tokens: grid`; people may lack
-    modalities, which the gate then leaves out and renormalises; R_balance is corrected for the batch
-    (`losses.balance_penalty`).
+    modalities, which the gate then leaves out and renormalises.
 
     References
     ----------

@@ -11,6 +11,7 @@ from neuromoe.model import Cohort, build_model, load
 from neuromoe.model._augment import _cut, _join, _move
 from neuromoe.model._linear_experts import trust_of
 from neuromoe.model._mixture_network import GATES
+from neuromoe.model.neuromoe import _leave_out
 
 QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 3}
 
@@ -51,10 +52,19 @@ def test_every_gate_trains_saves_and_weighs(gate, made_cohort, tmp_path):
     model = build_model("neuromoe", gate=gate, **QUICK).fit(cohort, np.arange(24))
     model.save(tmp_path / "model")
     weights = model.gate(cohort, np.arange(36))
-    assert np.array_equal(load(tmp_path / "model").gate(cohort, np.arange(36)), weights)
+    again = load(tmp_path / "model")
+    assert np.array_equal(again.gate(cohort, np.arange(36)), weights) and again.history == model.history
     present = cohort.present(np.arange(36))
     if gate == "uniform":
         assert np.allclose(weights, present / present.sum(axis=1, keepdims=True), atol=1e-4)
+
+
+def test_a_person_never_loses_all_modalities_in_training():
+    torch.manual_seed(0)
+    present = torch.rand(500, 4) < 0.5
+    kept = _leave_out(present, 0.3)
+    assert torch.equal(kept.any(dim=1), present.any(dim=1)) and not (kept & ~present).any()
+    assert 0.6 * present.sum() < kept.sum() < 0.9 * present.sum()
 
 
 def test_a_single_member_sets_people_aside(made_cohort):

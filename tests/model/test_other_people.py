@@ -30,12 +30,27 @@ def _people(seed=0, people=40, *, effect=0.3, **choices):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_cohort_without_clinical_table_or_quality_numbers_is_predicted(name):
+def test_a_cohort_without_clinical_data_or_quality_numbers_is_predicted(name):
     model = build_model(name, **MODELS[name]).fit(_people(), np.arange(40))
-    for lacking in ({"clinical": None}, {"quality": {}}, {"quality": {"anat": np.full((40, 2), np.nan)}}):
+    empty = pd.DataFrame({"age": np.full(40, np.nan), "score": np.full(40, np.nan)})
+    for lacking in (
+        {"clinical": None},
+        {"clinical": empty},
+        {"quality": {}},
+        {"quality": {"anat": np.full((40, 2), np.nan)}},
+    ):
         other = _people(1, **lacking)
         probabilities, weights = model.predict_proba(other, np.arange(40)), model.gate(other, np.arange(40))
         assert np.isfinite(np.log(probabilities)).all() and np.allclose(weights.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_six_people_of_whom_one_has_nothing_are_enough_to_go_on(name):
+    there = {key: np.arange(6) != 2 for key in ("anat", "dwi", "func")}
+    cohort = _people(4, people=6, present=there, clinical=None)
+    model = build_model(name, **MODELS[name]).fit(cohort, np.arange(6))
+    assert np.allclose(model.predict_proba(cohort, [2]), 0.5)
+    assert (model.gate(cohort, [2]) == 0).all()
 
 
 @pytest.mark.parametrize("name", ["kernel-moe", "neuromoe"])

@@ -65,6 +65,19 @@ def check_unlabelled():
         )
 
 
+def check_settings():
+    """Stop before anything is computed where a model does not know its settings."""
+    for name, spec in EXPERIMENTS.items():
+        if spec.get("settings"):
+            from neuromoe.model.registry import build_model
+
+            try:
+                build_model(spec["model"], **spec["settings"])
+            except InputError as error:
+                raise WorkflowError(f"experiments.{name}: {error}")
+
+
+check_settings()
 if REASON is None and any(map(starts_pretrained, EXPERIMENTS.values())):
     check_unlabelled()
 SCHEME = SETTINGS["train"]["split"]["scheme"]
