@@ -3,9 +3,8 @@
 Axis letters: N people, M modality, K class.
 """
 
-import difflib
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from neuromoe.core.atomic import replacing_folder, write_json
 from neuromoe.core.errors import InputError
 from neuromoe.model._inner import split_inner
+from neuromoe.model._settings import make_settings
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.saving import read_arrays, read_facts, write_arrays
 
@@ -161,7 +161,15 @@ class Model(ABC):
         arrays, _ = read_arrays(Path(folder) / "model.safetensors")
         self.classes_, self.modalities_ = np.array(facts["classes"]), tuple(facts["modalities"])
         self.prior_ = arrays.pop("prior")
-        self._set_state(arrays, facts["fitted"])
+        try:
+            self._set_state(arrays, facts["fitted"])
+        except KeyError as err:
+            raise InputError(
+                expected="a model that this version of NeuroMoE saved",
+                found=f"no {err} in it",
+                where=folder,
+                fix="fit the model again",
+            ) from err
         return self
 
     @abstractmethod
@@ -273,27 +281,3 @@ def _sorted_classes(labels: NDArray) -> NDArray:
             where="labels",
             fix="make all of them text or numbers",
         ) from err
-
-
-def make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
-    """Make settings of a kind, or raise InputError where a name is unknown or a value of another type."""
-    known = {field.name: field for field in fields(kind)}
-    for name, value in settings.items():
-        near = difflib.get_close_matches(name, known, 1)
-        if name not in known:
-            raise InputError(
-                expected=f"one of {', '.join(known) or 'no settings'}",
-                found=name,
-                where=f"the settings of {model}",
-                fix=f"write {near[0]}" if near else "leave it out",
-            )
-        default = known[name].default
-        right = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
-        if not right and not (isinstance(default, float) and type(value) is int):
-            raise InputError(
-                expected=f"{type(default).__name__}, as {default!r}",
-                found=repr(value),
-                where=f"the setting {name} of {model}",
-                fix="correct its value",
-            )
-    return kind(**settings)

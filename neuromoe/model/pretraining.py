@@ -20,8 +20,9 @@ from neuromoe.model._learner import Learner, People
 from neuromoe.model._masked import MaskedScans, masked_loss
 from neuromoe.model._pretrained import Pretrained, Scaling, load_pretrained
 from neuromoe.model._reader import Reader
+from neuromoe.model._settings import make_settings
 from neuromoe.model._training import TrainerSettings, train_members
-from neuromoe.model.base import check_positions, make_settings
+from neuromoe.model.base import check_positions
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.encoders import SIZE
 from neuromoe.model.loading import PatchDataset

@@ -1,5 +1,7 @@
 """What holds for every model of the registry."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -120,3 +122,12 @@ def test_late_fusion_finds_an_effect_in_one_modality(made_cohort):
     has_it = np.flatnonzero(others.present(np.arange(90), ["dwi"])[:, 0])
     # Chance is 1/3; 3 standard errors of 72 people are .17.
     assert (model.predict(others, has_it) == others.labels[has_it]).mean() > 0.6
+
+
+def test_a_model_of_another_version_says_so(made_cohort, tmp_path):
+    _quick("kernel-moe").fit(made_cohort(), np.arange(24)).save(tmp_path / "model")
+    facts = json.loads((tmp_path / "model" / "model.json").read_text())
+    del facts["fitted"]["features"]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match="fit the model again"):
+        load(tmp_path / "model")
