@@ -2,7 +2,7 @@
 
     python benchmarks/loading.py --repeats 7 --sessions 100 1000 10000
 
-Speed: the trainer's loader (batches of 8) over 64 people in the store, and the same batches over nii.gz files that are
+Speed: the trainer's loader (batches of 8) over 64 people in the store, and the same loader over nii.gz files that are
 cut into patches as they are read; one map of the brain on the 2 mm MNI grid, float32 in the nii.gz. Both in turn, ten
 passes over the store to one over the nii.gz, since a pass takes some 10 ms; one turn before that is not counted, so
 that the files are in the page cache; CPU seconds, medians. Memory: a pass over a made store of three modalities (48
@@ -72,28 +72,27 @@ def training_loader(cohort: Any, *, shuffle: bool = False) -> Any:
     none, targets = torch.zeros((len(people), len(names), 0)), torch.zeros(len(people), dtype=torch.int64)
     patches, present = PatchDataset(cohort, people), cohort.present(people, names)
     read = Reader(patches, PatchDataset.tokens, names, present, none[:, 0], targets, none, none, cohort.patch)
-    order = np.random.default_rng(0).permutation(people) if shuffle else people
-    return batch_loader(read, [order[start : start + BATCH].tolist() for start in range(0, len(order), BATCH)])
+    return batch_loader(read, _batches(np.random.default_rng(0).permutation(people) if shuffle else people))
 
 
 def nifti_loader(files: list[Path], kept_T: Any) -> Any:
-    """Return the loader of the same batches over nii.gz files."""
+    """Return the same loader of the same batches, over nii.gz files."""
     import nibabel as nib
     import numpy as np
     import torch
-    from torch.utils.data import DataLoader, Dataset
 
+    from neuromoe.model.loading import batch_loader
     from neuromoe.model.patches import cut_patches
 
-    class Volumes(Dataset):
-        def __len__(self) -> int:
-            return len(files)
+    def read(rows: Any) -> torch.Tensor:
+        volumes = [np.asarray(nib.load(files[row]).dataobj, np.float32)[None] for row in rows]
+        return torch.from_numpy(cut_patches(np.stack(volumes))[:, kept_T])
 
-        def __getitem__(self, chosen: int) -> torch.Tensor:
-            volume = np.asarray(nib.load(files[chosen]).dataobj, np.float32)
-            return torch.from_numpy(cut_patches(volume[None, None])[0, kept_T])
+    return batch_loader(read, _batches(np.arange(len(files))))
 
-    return DataLoader(Volumes(), batch_size=BATCH)
+
+def _batches(order: Any) -> list[list[int]]:
+    return [order[start : start + BATCH].tolist() for start in range(0, len(order), BATCH)]
 
 
 def measure_speed(folder: Path, repeats: int) -> dict[str, float]:
