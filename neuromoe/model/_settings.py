@@ -1,7 +1,7 @@
 """Settings of models, checked."""
 
 import difflib
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from neuromoe.core.errors import InputError
@@ -19,7 +19,8 @@ def make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
                 where=f"the settings of {model}",
                 fix=f"write {near[0]}" if near else "leave it out",
             )
-        default = known[name].default
+        field = known[name]
+        default = field.default if field.default_factory is MISSING else field.default_factory()
         right = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
         if not right and not (isinstance(default, float) and type(value) is int):
             raise InputError(

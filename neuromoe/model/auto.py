@@ -4,13 +4,13 @@ Axis letters: N people, C candidate, M modality, K class.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.errors import InputError
+from neuromoe.core.errors import settings_error
 from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
 from neuromoe.model._pool import temper, warmth
@@ -32,11 +32,14 @@ class AutoSettings:
         Inner parts for those candidates that are not cross-fitted by themselves.
     class_weights : bool
         Judge candidates with people weighed against the frequency of their class.
+    candidate_settings : dict
+        Settings of candidates by name, as `{"neuromoe": {"epochs": 40}}`.
     """
 
     candidates: str = "kernel-moe, early-fusion, late-fusion, clinical-logistic, neuromoe"
     folds: int = 5
     class_weights: bool = True
+    candidate_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -44,12 +47,12 @@ class AutoSettings:
         return [name for name in (part.strip() for part in self.candidates.split(",")) if name]
 
     def __post_init__(self) -> None:
-        if not self.names or "neuromoe-auto" in self.names or self.folds < 2:
-            raise InputError(
-                expected="names of other models with commas, folds from 2",
-                found=f"{self.candidates!r}, {self.folds}",
-                where="the settings of neuromoe-auto",
-                fix="correct them",
+        strange = set(self.candidate_settings) - set(self.names)
+        if not self.names or "neuromoe-auto" in self.names or self.folds < 2 or strange:
+            raise settings_error(
+                self,
+                expected="names of other models with commas, folds from 2, settings of candidates alone",
+                of="neuromoe-auto",
             )
 
 
@@ -108,7 +111,7 @@ class NeuroMoEAuto(LongFit):
     def _fit_candidate(self, name: str, cohort: Cohort, rows: NDArray) -> Model:
         from neuromoe.model.registry import build_model
 
-        model = build_model(name, seed=self.seed)
+        model = build_model(name, seed=self.seed, **self.settings.candidate_settings.get(name, {}))
         if isinstance(model, LongFit):
             model.progress = self.progress
             model.folder = None if self.folder is None else self.folder / name

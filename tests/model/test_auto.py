@@ -69,3 +69,12 @@ def test_a_modality_that_three_people_have_does_no_harm(made_cohort):
 def test_it_is_no_candidate_of_itself():
     with pytest.raises(InputError, match="names of other models"):
         build_model("neuromoe-auto", candidates="neuromoe-auto")
+
+
+def test_settings_reach_a_candidate_and_no_other_model(made_cohort):
+    cohort = made_cohort(people=30)
+    choices = {"candidates": "kernel-moe", "candidate_settings": {"kernel-moe": {"most": 20}}}
+    auto = build_model("neuromoe-auto", **choices).fit(cohort, np.arange(30))
+    assert auto.candidates["kernel-moe"].settings.most == 20
+    with pytest.raises(InputError, match="of candidates alone"):
+        build_model("neuromoe-auto", candidate_settings={"neuromoe-paper": {"epochs": 2}})
