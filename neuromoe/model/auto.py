@@ -90,9 +90,9 @@ class NeuroMoEAuto(LongFit):
         usable = [model._usable(cohort, rows) for model in fitted.values()]
         # A mean of experts, as late fusion, is less sure than it should be: it is judged by what it could say. Those
         # that are cross-fitted have had their temperature.
-        fits = [temper(one, targets, balance, there) for one, there in zip(said, usable, strict=True)]
-        raw_C = np.array([model.held_out_ is None for model in fitted.values()])
-        self.temperatures_C = np.where(raw_C, np.concatenate(fits), 1.0)
+        known = zip(said, usable, fitted.values(), strict=True)
+        fits = [temper(one, targets, balance, there) if m.held_out_ is None else np.ones(1) for one, there, m in known]
+        self.temperatures_C = np.concatenate(fits)
         said_CNK = _warmed(said, self.temperatures_C, usable)
         self.weights_C = weigh(np.array([weighted_nll(one, targets, balance) for one in said_CNK]), len(rows))
         stacked_NK, there_NM = _stack(said_CNK, self.weights_C), np.any(usable, axis=0)

@@ -77,7 +77,9 @@ def check_settings():
                 raise WorkflowError(f"experiments.{name}: {error}")
 
 
-check_settings()
+# Jobs that read this file again need not load every model.
+if workflow.is_main_process:
+    check_settings()
 if REASON is None and any(map(starts_pretrained, EXPERIMENTS.values())):
     check_unlabelled()
 SCHEME = SETTINGS["train"]["split"]["scheme"]
