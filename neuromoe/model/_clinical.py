@@ -16,6 +16,8 @@ from neuromoe.model.tables import level_text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from neuromoe.model.cohort import Cohort
+
 # A value further out than this many standard deviations of the training people says no more than this.
 _LIMIT = 8.0
 
@@ -67,7 +69,7 @@ def _fit_column(name: str, values: "pd.Series", about: Mapping[str, Any]) -> _Co
             fix="correct the column's type in the configuration",
         )
     known = about.get("levels") or sorted({level_text(value) for value in values.dropna()})
-    levels = () if kind == "numeric" else tuple(level_text(level) for level in known)
+    levels = () if kind == "numeric" else tuple(dict.fromkeys(level_text(level) for level in known))
     numbers = _numbers(values, kind, levels)
     seen = numbers[~np.isnan(numbers)]
     center = float(np.median(seen)) if len(seen) else 0.0
@@ -130,6 +132,10 @@ class ClinicalEncoder:
                 fix="add the columns; n/a where unknown",
             )
         return np.hstack([column.encode(table[column.name]) for column in self.columns]).astype(np.float32)
+
+    def encode_rows(self, cohort: "Cohort", rows: NDArray) -> NDArray:
+        """Encode people of a cohort by their rows (n,); zeros where it has no clinical table."""
+        return self.encode(None if cohort.clinical is None else cohort.clinical.iloc[rows], len(rows))
 
     def facts(self) -> list[dict[str, Any]]:
         """Describe the encoder in JSON's types."""

@@ -13,40 +13,13 @@ from numpy.typing import NDArray
 from neuromoe.model._kernel_ridge import KernelFit, fit_kernel
 from neuromoe.model._kernels import size_of
 from neuromoe.model._linear import log_softmax, weighted_nll
-from neuromoe.model._maps import Maps, Read, blocks, likeness_between
+from neuromoe.model._maps import Frame, Maps, Read, likeness_between
 from neuromoe.model._pool import trust
 
 # Its cost goes with the cube of the people; more of them hardly change a linear expert.
 _MOST = 4000
 # How far a network's addition to a linear expert may be believed.
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """Where the training people's features lie.
-
-    Parameters
-    ----------
-    mean : array (F,), float32
-        Their mean, taken off.
-    scale : array (1,), float32
-        What features are then divided by.
-    """
-
-    mean: NDArray
-    scale: NDArray
-
-    def oddness(self, read: Read, count: int) -> NDArray:
-        """Return the logarithm of the squared distance to the training people's mean (count,)."""
-        squares = [(self._scaled(read, rows) ** 2).sum(axis=1, dtype=float) for rows in self._parts(count)]
-        return np.log(np.maximum(np.concatenate(squares), np.finfo(float).tiny))
-
-    def _scaled(self, read: Read, rows: NDArray) -> NDArray:
-        return (read(rows).astype(np.float32) - self.mean) / self.scale
-
-    def _parts(self, count: int) -> list[NDArray]:
-        return blocks(count, len(self.mean)) or [np.arange(0)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +40,10 @@ class LinearExpert(Frame):
 
     def log_proba(self, read: Read, count: int) -> NDArray:
         """Return log probabilities (count, K) of those whose features `read` gives."""
-        scores = [self._scaled(read, rows) @ self.weights for rows in self._parts(count)]
-        return log_softmax(self.slope * (np.concatenate(scores).astype(float) + self.bias) + self.offset)
+        scores = np.zeros((count, len(self.bias)))
+        for rows in self.blocks(count):
+            scores[rows] = self.scaled(read, rows) @ self.weights
+        return log_softmax(self.slope * (scores + self.bias) + self.offset)
 
     def arrays(self, name: str) -> dict[str, NDArray]:
         """Return what `from_arrays` reads."""
@@ -119,7 +94,7 @@ class Compared:
     @property
     def frame(self) -> Frame:
         """Where their features lie."""
-        return Frame(self.maps.mean, np.array([np.sqrt(self.maps.size)], np.float32))
+        return self.maps.frame
 
     def spread(self, fit: KernelFit, there: NDArray) -> KernelFit:
         """Turn a fit on some of the drawn into one on all of them, in which the others count nothing."""
@@ -135,11 +110,11 @@ class Compared:
 
     def expert(self, fit: KernelFit) -> LinearExpert:
         """Turn a fit on the drawn into weights of features."""
-        weights_FK = np.zeros((len(self.maps.mean), fit.dual.shape[1]))
-        for rows in blocks(len(self.drawn), len(self.maps.mean)):
-            weights_FK += self.maps.scaled(self.maps.read, rows).T @ fit.dual[rows]
-        weights_FK = (weights_FK / self.size).astype(np.float32)
         frame = self.frame
+        weights_FK = np.zeros((len(frame.mean), fit.dual.shape[1]))
+        for rows in frame.blocks(len(self.drawn)):
+            weights_FK += frame.scaled(self.maps.read, rows).T @ fit.dual[rows]
+        weights_FK = (weights_FK / self.size).astype(np.float32)
         return LinearExpert(frame.mean, frame.scale, weights_FK, fit.bias, fit.slope, fit.offset)
 
 

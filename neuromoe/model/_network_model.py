@@ -158,8 +158,8 @@ class NetworkModel(LongFit):
         )
 
     def _encode_clinical(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        known = cohort.clinical if CLINICAL in self.modalities_ else None
-        return self.encoder.encode(None if known is None else known.iloc[positions], len(positions))
+        known = CLINICAL in self.modalities_
+        return self.encoder.encode_rows(cohort, positions) if known else self.encoder.encode(None, len(positions))
 
     def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
         return patches.tokens(name, rows)

@@ -18,7 +18,7 @@ from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrink
 from neuromoe.model._kernel_settings import KernelMoESettings
 from neuromoe.model._kernels import Likeness
 from neuromoe.model._linear import balanced_weights
-from neuromoe.model._maps import Maps, likeness_between, reader_of
+from neuromoe.model._maps import Frame, Maps, Read, likeness_between, reader_of
 from neuromoe.model._pool import POOLS, Gate, fit_gate, trust
 from neuromoe.model._quality import ODD, QualityEncoder, quality_numbers
 from neuromoe.model.base import Model
@@ -92,8 +92,7 @@ class KernelMoE(Model):
         """Return quality numbers of people who have the modality, among them how long their maps are."""
         odd_N = None
         if self.settings.oddness:
-            squares = self.maps[name].squares(self._reader(cohort, rows, name), len(rows))
-            odd_N = np.log(np.maximum(squares, np.finfo(float).tiny))
+            odd_N = self.maps[name].frame.oddness(self._reader(cohort, rows, name), len(rows))
         found = quality_numbers(cohort, rows, name, odd_N)
         return found if self.settings.quality else {key: found[key] for key in found if key == ODD}
 
@@ -101,13 +100,8 @@ class KernelMoE(Model):
         owners = np.flatnonzero(cohort.present(rows, [name])[:, 0])
         return Maps.fit(self._reader(cohort, rows[owners], name), owners)
 
-    def _reader(self, cohort: Cohort, rows: NDArray, name: str) -> Any:
-        """Return a function from rows 0..n-1 to features (n, F) of these people, who have the modality."""
-        if name != CLINICAL:
-            return reader_of(cohort, name, rows)
-        known = None if cohort.clinical is None else cohort.clinical.iloc[rows]
-        encoded = self.encoder.encode(known, len(rows))
-        return lambda chosen: encoded[chosen]
+    def _reader(self, cohort: Cohort, rows: NDArray, name: str) -> Read:
+        return reader_of(cohort, name, rows, self.encoder)
 
     def _fit_mixture(self, cohort: Cohort, rows: NDArray) -> None:
         s, targets = self.settings, self._targets(cohort, rows)
@@ -245,7 +239,6 @@ class KernelMoE(Model):
             "quality": self.quality.facts(),
             "trained": self.trained.tolist(),
             "level": self.level,
-            "sizes": {name: maps.size for name, maps in self.maps.items()},
             "experts": [expert.facts() for expert in self.experts],
             "pool": self.mixture.pool if self.experts else None,
         }
@@ -253,8 +246,9 @@ class KernelMoE(Model):
             self.mixture.arrays() if self.experts else {}
         )
         for name, maps in self.maps.items():
-            kept = {"maps": maps.read(np.arange(len(maps.owners))), "owners": maps.owners, "mean": maps.mean}
-            arrays |= {f"{name}.{part}": array for part, array in kept.items()} | {f"{name}.trust": self.trust[name]}
+            kept = {"maps": maps.read(np.arange(len(maps.owners))), "owners": maps.owners, "trust": self.trust[name]}
+            kept |= {"mean": maps.frame.mean, "scale": maps.frame.scale}
+            arrays |= {f"{name}.{part}": array for part, array in kept.items()}
         for expert in self.experts:
             arrays |= {f"expert.{part}": array for part, array in expert.arrays().items()}
         return arrays, facts
@@ -265,7 +259,7 @@ class KernelMoE(Model):
         self.quality = QualityEncoder.from_facts(facts["quality"])
         self.trained, self.level = np.array(facts["trained"], bool), facts["level"]
         self.trust_slope = arrays["trust_slope"]
-        self.maps = {name: _kept_maps(arrays, name, facts["sizes"][name]) for name in self._names()}
+        self.maps = {name: _kept_maps(arrays, name) for name in self._names()}
         self.trust = {name: arrays[f"{name}.trust"] for name in self.maps}
         fits = {key.removeprefix("expert."): array for key, array in arrays.items() if key.startswith("expert.")}
         self.experts = [Expert.from_state(fits, fact) for fact in facts["experts"]]
@@ -273,6 +267,6 @@ class KernelMoE(Model):
             self.mixture = Gate.from_arrays(arrays, facts["pool"])
 
 
-def _kept_maps(arrays: Mapping[str, NDArray], name: str, size: float) -> Maps:
-    kept = arrays[f"{name}.maps"]
-    return Maps(lambda rows: kept[rows], arrays[f"{name}.owners"], arrays[f"{name}.mean"], size)
+def _kept_maps(arrays: Mapping[str, NDArray], name: str) -> Maps:
+    kept, owners, mean, scale = (arrays[f"{name}.{part}"] for part in ("maps", "owners", "mean", "scale"))
+    return Maps(lambda rows: kept[rows], owners, Frame(mean, scale))

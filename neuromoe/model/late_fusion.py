@@ -64,16 +64,12 @@ class LateFusion(Model):
             assert cohort.clinical is not None
             self.encoder = ClinicalEncoder.fit(cohort.clinical.iloc[rows], cohort.clinical_types)
             choices = {"weighted": s.class_weights, "folds": s.folds, "seed": self.seed}
-            return fit_logistic(self._encode(cohort, rows), targets, groups, **choices)
-        compared = Compared.of(reader_of(cohort, name, rows), len(rows), seed=self.seed)
+            return fit_logistic(self.encoder.encode_rows(cohort, rows), targets, groups, **choices)
+        compared = Compared.of(reader_of(cohort, name, rows, self.encoder), len(rows), seed=self.seed)
         parts, balance = inner_parts(groups, targets, s.folds, self.seed), balanced_weights(targets, s.class_weights)
         drawn, trust = compared.drawn, np.ones(len(compared.drawn))
         known = compared.kernel, targets[drawn], parts[drawn], len(self.classes_)
         return compared.expert(fit_kernel(*known, balance=balance[drawn], trust=trust)[1])
-
-    def _encode(self, cohort: Cohort, rows: NDArray) -> NDArray:
-        assert cohort.clinical is not None
-        return self.encoder.encode(cohort.clinical.iloc[rows], len(rows))
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         fitted = np.array([name in self.experts for name in self.modalities_], bool)
@@ -92,8 +88,8 @@ class LateFusion(Model):
     def _say(self, cohort: Cohort, name: str, rows: NDArray) -> NDArray:
         expert = self.experts[name]
         if isinstance(expert, LogisticFit):
-            return expert.log_proba(self._encode(cohort, rows))
-        return expert.log_proba(reader_of(cohort, name, rows), len(rows))
+            return expert.log_proba(self.encoder.encode_rows(cohort, rows))
+        return expert.log_proba(reader_of(cohort, name, rows, self.encoder), len(rows))
 
     def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
         return usable_NM / usable_NM.sum(axis=1, keepdims=True)

@@ -18,8 +18,8 @@ from neuromoe.model._inner import inner_parts
 from neuromoe.model._kernel_ridge import KernelFit
 from neuromoe.model._learner import Batch
 from neuromoe.model._linear import balanced_weights, log_softmax
-from neuromoe.model._linear_experts import Compared, Frame, LinearExpert, LinearTraining, shares, trust_of
-from neuromoe.model._maps import reader_of
+from neuromoe.model._linear_experts import Compared, LinearExpert, LinearTraining, shares, trust_of
+from neuromoe.model._maps import Frame, Read, reader_of
 from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._quality import QualityEncoder, quality_numbers
@@ -116,11 +116,8 @@ class NeuroMoE(NetworkModel):
             fits, said_NMK = linear.fit(trust_NM, inside)
         return fits, said_NMK if self.settings.linear else np.zeros(said_NMK.shape)
 
-    def _features(self, cohort: Cohort, name: str, rows: NDArray) -> Callable[[NDArray], NDArray]:
-        if name != CLINICAL:
-            return reader_of(cohort, name, rows)
-        encoded = self._encode_clinical(cohort, rows)
-        return lambda chosen: encoded[chosen]
+    def _features(self, cohort: Cohort, name: str, rows: NDArray) -> Read:
+        return reader_of(cohort, name, rows, self.encoder)
 
     def _say_linear(self, cohort: Cohort, positions: NDArray) -> NDArray:
         """Return the linear experts' log probabilities (n, M, K), zeros where absent."""

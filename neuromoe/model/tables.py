@@ -1,6 +1,7 @@
 """Who is who: labels, participants and clinical columns brought to the rows of a cohort."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -145,11 +146,11 @@ def level_text(value: Any) -> str:
 
     Examples
     --------
-    >>> level_text(1), level_text(1.0), level_text(1.5), level_text("1.0")
-    ('1', '1', '1.5', '1.0')
+    >>> level_text(1), level_text(1.0), level_text(1.5), level_text("1.0"), level_text("v1.0")
+    ('1', '1', '1.5', '1', 'v1.0')
     """
-    number = float(value) if isinstance(value, np.floating) else value
-    return str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
+    text = str(value)
+    return text.split(".")[0] if re.fullmatch(r"[+-]?\d+\.0+", text) else text
 
 
 def _guess_type(column: "pd.Series") -> Mapping[str, Any]:

@@ -88,3 +88,10 @@ def test_numbers_among_objects_are_scaled():
     encoder = ClinicalEncoder.fit(table, types)
     assert encoder.features == ["age", "age missing"]
     assert encoder.encode(table, 4)[:, 0] == pytest.approx(np.array([-1, 0, 0, 1]) * np.sqrt(1.5))
+
+
+def test_whole_numbers_that_a_table_writes_with_a_point_are_the_sidecars_levels():
+    table = pd.DataFrame({"sex": ["1.0", "2.0", np.nan, "1"]})
+    encoder = ClinicalEncoder.fit(table, {"sex": {"type": "categorical", "levels": ["1", "2"]}})
+    assert encoder.encode(table, 4).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert ClinicalEncoder.fit(table, {"sex": {"type": "categorical"}}).features == ["sex=1", "sex=2", "sex missing"]
