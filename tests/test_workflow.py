@@ -184,12 +184,18 @@ def test_encoders_are_pretrained_once_where_it_is_asked_for_and_an_experiment_st
     assert refused.returncode and "three people without a label" in refused.stderr + refused.stdout
     labels = ["n/a"] * 3 + ["PD", "HC"] * 6
     write_participants(bids, {f"sub-{number:03d}": label for number, label in enumerate(labels, 1)})
-    own = {"neuromoe": {"model": "neuromoe", "settings": {"pretrained": ""}}, "neuromoe-paper": None}
+    random = {"pretrained": ""}
+    own = {
+        "neuromoe": {"model": "neuromoe", "settings": random},
+        "neuromoe-auto": {"model": "neuromoe-auto", "settings": {"candidate_settings": {"neuromoe": random}}},
+        "neuromoe-paper": None,
+    }
     plan = snakemake(tmp_path, "-n", "-p", config={"bids_dir": str(bids), "train": train}).stdout
     fits = re.findall(r"neuromoe train fit .*", plan)
     starting = [line for line in fits if "--pretrained" in line]
     assert len(re.findall(r"neuromoe train pretrain .*--people unlabeled", plan)) == 1
-    assert starting and all(re.search(r"--kind neuromoe(-paper)? ", line) for line in starting)
+    assert starting and all(re.search(r"--kind neuromoe(-paper|-auto)? ", line) for line in starting)
+    assert any("--kind neuromoe-auto " in line for line in starting)
     assert len(starting) < len(fits)
     config = {"bids_dir": str(bids), "train": train, "experiments": own}
     assert "train_pretrain" not in jobs(tmp_path, config=config)

@@ -108,6 +108,11 @@ class NeuroMoEAuto(LongFit):
         self.temperatures_C = self.temperatures_C[self.weights_C > 0]
         self.weights_C = self.weights_C[self.weights_C > 0]
 
+    @property
+    def pretrained_on(self) -> list[str]:
+        """Name the participants whose scans the encoders of those chosen had learned from before."""
+        return sorted({who for model in self.candidates.values() for who in getattr(model, "pretrained_on", [])})
+
     def _fit_candidate(self, name: str, cohort: Cohort, rows: NDArray) -> Model:
         from neuromoe.model.registry import build_model
 

@@ -55,8 +55,8 @@ def fit(
     search : dict, optional
         `trials` and `space` of a search for settings within the training people, see `neuromoe.model.search`.
     pretrained : path, optional
-        pretrained.json of `train pretrain`: encoders that `neuromoe` and `neuromoe-paper` start from, unless their
-        settings name others or, as an empty text, none.
+        pretrained.json of `train pretrain`: encoders that `neuromoe` and `neuromoe-paper`, also as candidates of
+        `neuromoe-auto`, start from, unless their settings name others or, as an empty text, none.
     repeat, fold : int, default=0
         Which of the split's, both counted from 0.
     threads : int, default=1
@@ -74,6 +74,7 @@ def fit(
     from neuromoe.core.atomic import write_text
     from neuromoe.model import Cohort, LongFit, build_model
     from neuromoe.train._split_file import read_fold
+    from neuromoe.train._start import start_from
 
     if kind.startswith("neuromoe"):
         import torch
@@ -84,8 +85,8 @@ def fit(
     _check(cohort, rows, parts, split)
     counts = ", ".join(f"{len(value)} {name}" for name, value in rows.items())
     print(f"{experiment}, repeat {repeat}, fold {fold}: {kind} on {counts} sessions", flush=True)
-    if pretrained and kind in ("neuromoe", "neuromoe-paper"):
-        settings = {"pretrained": str(pretrained.parent), **(settings or {})}
+    if pretrained:
+        settings = start_from(str(pretrained.parent), kind, settings or {})
     own_seed = int(np.random.SeedSequence([seed, repeat, fold]).generate_state(1)[0])
     if search:
         from neuromoe.model.search import search_settings

@@ -63,6 +63,15 @@ def test_a_fit_starts_from_the_encoders_unless_its_settings_say_otherwise(projec
     assert fit_on(project, path, kind="late-fusion", settings={}).name == "late-fusion"
 
 
+def test_the_network_among_the_candidates_starts_from_them_too(project, capsys):
+    path = run(project, people="all")
+    settings = {"candidates": "neuromoe-paper", "folds": 2, "candidate_settings": {"neuromoe-paper": SMALL}}
+    fitted = fit_on(project, path, kind="neuromoe-auto", settings=settings)
+    assert fitted.candidates["neuromoe-paper"].settings.pretrained == str(path.parent)
+    assert fitted.pretrained_on == json.loads(path.read_text())["participants"]
+    assert "note: the encoders were pretrained on scans of" in capsys.readouterr().out
+
+
 def test_who_is_tested_and_was_looked_at_is_named(project, capsys):
     path = run(project, people="all")
     fit_on(project, path)

@@ -9,10 +9,31 @@ PUBLISHED = {name: spec["published"] for name, spec in EXPERIMENTS.items() if sp
 PRETRAINED_BY = SETTINGS["train"]["pretrain"]["people"]
 
 
+def check_settings():
+    """Stop before anything is computed where a model does not know its settings."""
+    for name, spec in EXPERIMENTS.items():
+        if spec.get("settings"):
+            from neuromoe.model.registry import build_model
+
+            try:
+                build_model(spec["model"], **spec["settings"])
+            except InputError as error:
+                raise WorkflowError(f"experiments.{name}: {error}")
+
+
+# Jobs that read this file again need not load every model.
+if workflow.is_main_process:
+    check_settings()
+
+
 def starts_pretrained(spec):
     """Tell whether an experiment's networks start from pretrained encoders."""
-    own = "pretrained" in (spec.get("settings") or {})
-    return PRETRAINED_BY != "none" and spec.get("model") in ("neuromoe", "neuromoe-paper") and not own
+    if PRETRAINED_BY == "none" or not spec:
+        return False
+    from neuromoe.train._start import start_from
+
+    own = spec.get("settings") or {}
+    return start_from(PRETRAINED, spec["model"], own) != own
 
 
 def described(spec):
@@ -65,21 +86,6 @@ def check_unlabelled():
         )
 
 
-def check_settings():
-    """Stop before anything is computed where a model does not know its settings."""
-    for name, spec in EXPERIMENTS.items():
-        if spec.get("settings"):
-            from neuromoe.model.registry import build_model
-
-            try:
-                build_model(spec["model"], **spec["settings"])
-            except InputError as error:
-                raise WorkflowError(f"experiments.{name}: {error}")
-
-
-# Jobs that read this file again need not load every model.
-if workflow.is_main_process:
-    check_settings()
 if REASON is None and any(map(starts_pretrained, EXPERIMENTS.values())):
     check_unlabelled()
 SCHEME = SETTINGS["train"]["split"]["scheme"]
@@ -117,7 +123,7 @@ def experiment(key):
 
 def pretrained_for(wildcards):
     """Return the pretrained encoders where an experiment starts from them, else nothing."""
-    return [PRETRAINED] if starts_pretrained(EXPERIMENTS.get(wildcards.experiment) or {}) else []
+    return [PRETRAINED] if starts_pretrained(EXPERIMENTS.get(wildcards.experiment)) else []
 
 
 def say_what_follows():
