@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A value further out than this many standard deviations of the training people says no more than this.
 _LIMIT = 8.0
+# The squares of larger numbers would not be finite.
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class _Column:
             coded = (numbers[:, None] == np.arange(len(self.levels))).astype(float)
         else:
             filled = np.where(missing, self.center, numbers)
-            coded = np.clip((filled - self.center) / self.scale, -_LIMIT, _LIMIT)[:, None]
+            # Where nobody differed in training, nobody knows what a difference means.
+            coded = np.clip((filled - self.center) / (self.scale or np.inf), -_LIMIT, _LIMIT)[:, None]
         return np.hstack([coded, missing[:, None]]) if self.with_missing else coded
 
 
@@ -52,8 +55,16 @@ def _numbers(values: "pd.Series", kind: str, levels: tuple[str, ...]) -> NDArray
     if kind == "numeric":
         import pandas as pd
 
-        numbers = pd.to_numeric(values).to_numpy(float, na_value=np.nan)
-        return np.where(np.isfinite(numbers), numbers, np.nan)
+        try:
+            numbers = pd.to_numeric(values).to_numpy(float, na_value=np.nan)
+        except (ValueError, TypeError) as err:
+            raise InputError(
+                expected="numbers, NaN where unknown",
+                found=str(err),
+                where=f"clinical column {values.name}",
+                fix="correct the table, or give the column the type categorical",
+            ) from err
+        return np.clip(np.where(np.isfinite(numbers), numbers, np.nan), -_LARGEST, _LARGEST)
     place = {level: float(row) for row, level in enumerate(levels)}
     known = values.map(level_text, na_action="ignore")
     return known.map(place).to_numpy(float, na_value=np.nan)
@@ -74,7 +85,7 @@ def _fit_column(name: str, values: "pd.Series", about: Mapping[str, Any]) -> _Co
     seen = numbers[~np.isnan(numbers)]
     center = float(np.median(seen)) if len(seen) else 0.0
     spread = float(seen.std()) if len(seen) else 0.0
-    return _Column(name, kind, levels, center, spread or 1.0, bool(len(seen) < len(numbers)))
+    return _Column(name, kind, levels, center, spread, bool(0 < len(seen) < len(numbers)))
 
 
 @dataclass(frozen=True)
@@ -82,8 +93,8 @@ class ClinicalEncoder:
     """Impute, scale and encode clinical columns with what the training people showed.
 
     Numeric and ordinal columns: the median for what is missing, then zero median and unit standard deviation,
-    limited to 8 of them. Categorical: one feature per level, none set where missing or unknown. A column that
-    lacked values in training gets an indicator of missing beside it.
+    limited to 8 of them; zeros where all training people had the same. Categorical: one feature per level, none set
+    where missing or unknown. A column of which some training people lacked the value gets an indicator of missing.
     """
 
     columns: tuple[_Column, ...] = ()

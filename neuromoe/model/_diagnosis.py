@@ -47,6 +47,8 @@ def diagnose(
     list of str
         A sentence per sign; empty where there is none.
     """
+    if not len(targets):
+        return []
     signs = _of_losses(history, names, log_experts_NMK, log_proba_NK, targets, present_NM)
     several_N = present_NM.sum(axis=1) > 1
     if gated and several_N.any():

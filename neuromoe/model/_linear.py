@@ -17,7 +17,7 @@ _PENALTIES = 10.0 ** np.arange(-3, 2)
 
 def log_softmax(logits_NK: NDArray) -> NDArray:
     """Normalise logits to log probabilities over the last axis."""
-    shifted = logits_NK - logits_NK.max(axis=-1, keepdims=True)
+    shifted = logits_NK - logits_NK.max(axis=-1, keepdims=True, initial=-np.inf)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
@@ -29,7 +29,8 @@ def balanced_weights(targets: NDArray, weighted: bool) -> NDArray:
 
 def weighted_nll(log_proba_NK: NDArray, targets: NDArray, weights: NDArray) -> float:
     """Average the weighted negative log-likelihood."""
-    return float(-(weights * log_proba_NK[np.arange(len(targets)), targets]).sum() / weights.sum())
+    losses_N = -log_proba_NK[np.arange(len(targets)), targets]
+    return float((weights * losses_N).sum() / max(weights.sum(), np.finfo(float).tiny))
 
 
 @dataclass(frozen=True, eq=False)

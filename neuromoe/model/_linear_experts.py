@@ -115,7 +115,7 @@ class Compared:
         for rows in frame.blocks(len(self.drawn)):
             weights_FK += frame.scaled(self.maps.read, rows).T @ fit.dual[rows]
         weights_FK = (weights_FK / self.size).astype(np.float32)
-        return LinearExpert(frame.mean, frame.scale, weights_FK, fit.bias, fit.slope, fit.offset)
+        return LinearExpert(frame.mean, frame.scale, frame.limit, weights_FK, fit.bias, fit.slope, fit.offset)
 
 
 @dataclass(frozen=True, eq=False)

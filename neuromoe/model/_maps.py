@@ -16,6 +16,8 @@ from neuromoe.model.cohort import CLINICAL, Cohort
 
 # Values of a block of people: 64 MB of float32.
 _BLOCK = 2**24
+# So many times as far from the mean map as is usual, a map is a fault of its scale or worse.
+_FAR = 10.0
 
 Read = Callable[[NDArray], NDArray]
 
@@ -38,19 +40,23 @@ class Frame:
         Their mean, taken off.
     scale : array (1,), float32
         What maps are then divided by: their root mean square distance to the mean.
+    limit : array (1,)
+        Distance from the mean of the training people's furthest map. What lies beyond is read as if it lay there: a
+        linear model would be the surer of a map the more it is spoilt.
     """
 
     mean: NDArray
     scale: NDArray
+    limit: NDArray
 
     def scaled(self, read: Read, rows: NDArray) -> NDArray:
         """Return maps (n, F) less the mean map, their squared length 1 on average over the training people."""
-        return (read(rows).astype(np.float32) - self.mean) / self.scale
+        return pull(read(rows).astype(np.float32) - self.mean, float(self.limit[0])) / self.scale
 
     def oddness(self, read: Read, count: int) -> NDArray:
         """Return the logarithm of the squared distance to the mean map (count,)."""
-        squares = [(self.scaled(read, rows) ** 2).sum(axis=1, dtype=float) for rows in self.blocks(count)]
-        return np.log(np.maximum(np.concatenate([np.zeros(0), *squares]), np.finfo(float).tiny))
+        away = [_lengths(read(rows).astype(np.float32) - self.mean) for rows in self.blocks(count)]
+        return 2 * np.log(np.maximum(np.concatenate([np.zeros(0), *away]), np.finfo(float).tiny))
 
     def blocks(self, count: int) -> list[NDArray]:
         """Part the rows 0..count-1 into blocks of at most 64 MB."""
@@ -77,16 +83,38 @@ class Maps:
 
     @classmethod
     def fit(cls, read: Read, owners: NDArray) -> Self:
-        """Learn the mean map and the mean squared distance to it; two passes over the maps."""
-        features = read(np.arange(1)).shape[1]
-        total, squares = np.zeros(features), 0.0
-        for rows in blocks(len(owners), features):
-            total += read(rows).sum(axis=0, dtype=float)
+        """Learn where maps lie; three passes over them. Those that lie too far count as pulled back."""
+        every = blocks(len(owners), read(np.arange(1)).shape[1])
+        far = _FAR * _usual(np.concatenate([_lengths(read(rows)) for rows in every]))
+        total = sum(pull(read(rows), far).sum(axis=0, dtype=float) for rows in every)
         mean = (total / len(owners)).astype(np.float32)
-        for rows in blocks(len(owners), features):
-            squares += float(((read(rows).astype(np.float32) - mean) ** 2).sum(dtype=float))
-        size = squares / len(owners) or 1.0
-        return cls(read, owners, Frame(mean, np.array([np.sqrt(size)], np.float32)))
+        away = np.concatenate([_lengths(read(rows).astype(np.float32) - mean) for rows in every])
+        limit = min(_FAR * _usual(away), float(away.max()))
+        scale = np.sqrt(np.mean(np.minimum(away, limit) ** 2)) or 1.0
+        # From the mean of the others they are so much further away: nobody new is part of the mean.
+        limit *= len(away) / max(len(away) - 1, 1)
+        return cls(read, owners, Frame(mean, np.array([scale], np.float32), np.array([limit])))
+
+
+def _lengths(maps_nF: NDArray) -> NDArray:
+    # In double precision: squares of large values go beyond float32.
+    return np.sqrt(np.einsum("nf,nf->n", maps_nF, maps_nF, dtype=float))
+
+
+def _usual(lengths: NDArray) -> float:
+    """Return the median of those that are not zero, as all may be."""
+    return float(np.median(lengths[lengths > 0])) if lengths.any() else 0.0
+
+
+def pull(maps_nF: NDArray, limit: float) -> NDArray:
+    """Shorten maps that are longer than a limit."""
+    lengths = _lengths(maps_nF)
+    far = lengths > limit
+    if not far.any():
+        return maps_nF
+    near = maps_nF.astype(np.float32)
+    near[far] *= (limit / lengths[far])[:, None]
+    return near
 
 
 def blocks(count: int, features: int) -> list[NDArray]:

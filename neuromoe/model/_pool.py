@@ -96,7 +96,7 @@ def _pooled(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray) -> NDArra
     if pool == "product":
         return (np.exp(log_gate_NE)[:, :, None] * log_experts_NEK).sum(axis=1)
     terms_NEK = log_gate_NE[:, :, None] + log_experts_NEK
-    top_NK = terms_NEK.max(axis=1)
+    top_NK = terms_NEK.max(axis=1, initial=-np.inf)
     return top_NK + np.log(np.exp(terms_NEK - top_NK[:, None]).sum(axis=1))
 
 
@@ -110,6 +110,7 @@ def fit_gate(
     pool: str,
     bias_prior: float,
     slope_prior: float,
+    most: NDArray,
     temperature_prior: float = 1.0,
 ) -> tuple[float, Gate]:
     """Fit a gate by maximum posterior likelihood on predictions held out.
@@ -128,6 +129,8 @@ def fit_gate(
         One of `POOLS`.
     bias_prior, slope_prior : float
         Precision of the normal priors that keep the gate near uniform.
+    most : array (Q,)
+        The largest slope on each quality number, infinite where it is free.
     temperature_prior : float
         Precision of the normal prior that keeps the temperature's logarithm near 0.
 
@@ -163,7 +166,10 @@ def fit_gate(
         fit = -(weights * log_proba_NK[people, targets]).sum()
         return fit + (precision * values**2).sum() / 2, gradient + precision * values
 
-    found = minimize(loss, np.zeros(experts + columns + 1), jac=True, method="L-BFGS-B")
+    bounds = [(None, None)] * experts + [(None, top) for top in most] + [(None, None)]
+    if not there_NE.any():
+        return 0.0, unpack(np.zeros(experts + columns + 1))
+    found = minimize(loss, np.zeros(experts + columns + 1), jac=True, method="L-BFGS-B", bounds=bounds)
     gate = unpack(found.x)
     return weighted_nll(gate.log_proba(log_experts_NEK, quality_NEQ, there_NE), targets, weights), gate
 

@@ -4,7 +4,7 @@ Axis letters: N people, Q quality number.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from neuromoe.model.cohort import Cohort
 # In standard deviations: beyond, worse is no news.
 _LIMIT = 3.0
 ODD = "distance from the mean map"
+_EITHER = f"{ODD} either way"
 
 
 def quality_numbers(cohort: Cohort, rows: NDArray, modality: str, odd_N: NDArray | None) -> dict[str, NDArray]:
@@ -67,9 +68,9 @@ class QualityEncoder:
         for modality, values in numbers.items():
             found = [(key, *_spread(values[key])) for key in values]
             columns[modality] = tuple(column for column in found if column[2] > 0)
-            keys += [f"{ODD} either way"] * (ODD in values)
             missing = [f"{key} missing" for key in values if np.isnan(values[key]).any()]
-            keys += [column[0] for column in columns[modality]] + missing
+            known = [column[0] for column in columns[modality]]
+            keys += known + missing + [_EITHER] * (ODD in known)
         return cls(tuple(sorted(set(keys))), columns)
 
     def encode(self, modality: str, numbers: Mapping[str, NDArray], count: int) -> NDArray:
@@ -81,10 +82,26 @@ class QualityEncoder:
             standard = np.clip((values[known] - center) / scale, -_LIMIT, _LIMIT)
             encoded[known, self.keys.index(key)] = standard
             if key == ODD:
-                encoded[known, self.keys.index(f"{ODD} either way")] = np.abs(standard)
+                encoded[known, self.keys.index(_EITHER)] = np.abs(standard)
             if f"{key} missing" in self.keys:
                 encoded[~known, self.keys.index(f"{key} missing")] = 1.0
         return encoded
+
+    @property
+    def most(self) -> NDArray:
+        """The largest slope (Q,) that a gate may have on each column."""
+        return np.where(np.isin(self.keys, [_EITHER]), 0.0, np.inf)
+
+    def for_others(self, people: Mapping[str, int]) -> Self:
+        """Return the encoder of those who were not trained on, which these were, so many of each modality.
+
+        Whoever is part of the mean map is nearer to it, by n / (n - 1).
+        """
+        columns = {}
+        for modality, found in self.columns.items():
+            shift = 2 * np.log(people[modality] / max(people[modality] - 1, 1))
+            columns[modality] = tuple((key, center + shift * (key == ODD), scale) for key, center, scale in found)
+        return replace(self, columns=columns)
 
     def facts(self) -> dict[str, Any]:
         """Describe the encoder in JSON's types."""

@@ -144,6 +144,7 @@ class Model(ABC):
 
     def save(self, folder: Path | str) -> None:
         """Write the fitted model: `model.json` and `model.safetensors`, atomically."""
+        self._demand_fit()
         arrays, facts = self._state()
         with replacing_folder(folder) as temporary:
             write_arrays(temporary / "model.safetensors", {**arrays, "prior": self.prior_})
@@ -199,7 +200,7 @@ class Model(ABC):
     def _class_weights(self, targets: NDArray, weighted: bool) -> NDArray:
         """Weigh classes against their frequency, so that the weights average 1 over the people."""
         counts_K = np.bincount(targets, minlength=len(self.classes_))
-        weights_K = len(targets) / (np.maximum(counts_K, 1) * (counts_K > 0).sum())
+        weights_K = len(targets) / (np.maximum(counts_K, 1) * max((counts_K > 0).sum(), 1))
         return weights_K if weighted else np.ones(len(counts_K))
 
     def _with_inner(self, cohort: Cohort, train: NDArray, val: NDArray | None, share: float) -> tuple[NDArray, NDArray]:
@@ -209,9 +210,12 @@ class Model(ABC):
         return train[kept], train[aside]
 
     def _check_fitted(self, cohort: Cohort, positions: ArrayLike) -> NDArray:
+        self._demand_fit()
+        return check_positions(cohort, positions, "positions")
+
+    def _demand_fit(self) -> None:
         if not hasattr(self, "classes_"):
             raise RuntimeError(f"{self.name} is not fitted: call fit, or load it from a folder")
-        return check_positions(cohort, positions, "positions")
 
 
 class LongFit(Model):

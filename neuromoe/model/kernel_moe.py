@@ -119,6 +119,7 @@ class KernelMoE(Model):
             self.experts, held_out, there_NE = fit_experts(training, alone=kinds, joint=s.joint, again=number > 0)
             quality_NEQ = self._quality(encoded, there)
             self.mixture = self._fit_gate(held_out, targets, quality_NEQ, there_NE, balance)
+        self.quality = self.quality.for_others({name: len(maps.owners) for name, maps in self.maps.items()})
 
     def _calibrate(self, cohort: Cohort, rows: NDArray) -> None:
         """Fit the last temperature on people of whom nothing in the mixture knows."""
@@ -143,7 +144,7 @@ class KernelMoE(Model):
         self, held_out: NDArray, targets: NDArray, quality_NEQ: NDArray, there_NE: NDArray, balance: NDArray
     ) -> Gate:
         s = self.settings
-        priors = {"bias_prior": s.bias_prior, "slope_prior": s.slope_prior}
+        priors = {"bias_prior": s.bias_prior, "slope_prior": s.slope_prior, "most": self.quality.most}
         pools = POOLS if s.pool == "best" else (s.pool,)
         fits = [
             fit_gate(held_out, targets, quality_NEQ, there_NE, weights=balance, pool=pool, **priors) for pool in pools
@@ -247,7 +248,7 @@ class KernelMoE(Model):
         )
         for name, maps in self.maps.items():
             kept = {"maps": maps.read(np.arange(len(maps.owners))), "owners": maps.owners, "trust": self.trust[name]}
-            kept |= {"mean": maps.frame.mean, "scale": maps.frame.scale}
+            kept |= {"mean": maps.frame.mean, "scale": maps.frame.scale, "limit": maps.frame.limit}
             arrays |= {f"{name}.{part}": array for part, array in kept.items()}
         for expert in self.experts:
             arrays |= {f"expert.{part}": array for part, array in expert.arrays().items()}
@@ -268,5 +269,5 @@ class KernelMoE(Model):
 
 
 def _kept_maps(arrays: Mapping[str, NDArray], name: str) -> Maps:
-    kept, owners, mean, scale = (arrays[f"{name}.{part}"] for part in ("maps", "owners", "mean", "scale"))
-    return Maps(lambda rows: kept[rows], owners, Frame(mean, scale))
+    kept, owners, *frame = (arrays[f"{name}.{part}"] for part in ("maps", "owners", "mean", "scale", "limit"))
+    return Maps(lambda rows: kept[rows], owners, Frame(*frame))

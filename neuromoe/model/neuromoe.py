@@ -60,6 +60,8 @@ class NeuroMoE(NetworkModel):
         self.linear = {self.modalities_[column]: linear.compared[column].expert(fit) for column, fit in fits.items()}
         self._train(cohort, rows, parts, s.folds, self._objective, quality=quality_NMQ, base=base_NMK)
         self._fit_mixture(cohort, rows, parts, linear, quality_NMQ, base_NMK)
+        had = dict(zip(self.modalities_, linear.present.sum(axis=0), strict=True))
+        self.quality = self.quality.for_others(had)
 
     def _of_all_classes(self, cohort: Cohort, rows: NDArray) -> NDArray:
         """Tell which modalities people of every class have (M,): an expert that lacks a class is sure against it."""
@@ -87,7 +89,8 @@ class NeuroMoE(NetworkModel):
     ) -> _pool.Gate:
         s = self.settings
         stiff = 1e9 if s.gate == "uniform" else 1.0
-        priors = {"bias_prior": stiff * s.bias_prior, "slope_prior": stiff * s.slope_prior}
+        most = np.append(self.quality.most, [np.inf] * (quality_NMQ.shape[2] - len(self.quality.keys)))
+        priors = {"bias_prior": stiff * s.bias_prior, "slope_prior": stiff * s.slope_prior, "most": most}
         return _pool.fit_gate(said_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)[1]
 
     def _compare(self, cohort: Cohort, rows: NDArray, targets: NDArray) -> LinearTraining:
@@ -135,11 +138,14 @@ class NeuroMoE(NetworkModel):
         return MixtureNetwork(self.features, places_T3, self.clinical_features, *sizes, self.settings)
 
     def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
-        """Read patches less the training people's mean, in deviations of a voxel."""
+        """Read patches less the training people's mean, in deviations of a voxel, none too far from it."""
         tokens_BTF = super()._tokens(patches, name, rows)
         expert = self.linear[name]
-        mean_TF = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:])
-        return tokens_BTF.sub_(mean_TF).mul_(mean_TF.numel() ** 0.5 / float(expert.scale[0]))
+        mean_TF, limit = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:]), float(expert.limit[0])
+        tokens_BTF.sub_(mean_TF)
+        away_B = torch.linalg.vector_norm(tokens_BTF, dim=(1, 2), dtype=torch.float64)
+        near_B = limit / away_B.clamp(min=max(limit, np.finfo(float).tiny))
+        return tokens_BTF.mul_((near_B * (mean_TF.numel() ** 0.5 / float(expert.scale[0]))).float().view(-1, 1, 1))
 
     def _quality_of(self, cohort: Cohort, positions: NDArray) -> NDArray:
         """Return encoded quality numbers (n, M, Q), zeros where absent or clinical; reads the maps."""

@@ -26,6 +26,9 @@ from neuromoe.model.gate import Gate
 from neuromoe.model.loading import PatchDataset
 from neuromoe.model.losses import balance_penalty, masked_log_gate, mix, weighted_cross_entropy
 
+# A voxel beyond this would leave the range of float32 within the network.
+_LARGEST = 1e6
+
 
 @dataclass(frozen=True)
 class PaperSettings(TrainerSettings):
@@ -219,7 +222,7 @@ class NeuroMoEPaper(NetworkModel):
 
     def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
         """Read patches, of a modality with a pretrained encoder scaled as that encoder knows them."""
-        tokens_BTF = super()._tokens(patches, name, rows)
+        tokens_BTF = super()._tokens(patches, name, rows).clamp_(-_LARGEST, _LARGEST)
         return self.scalings[name].apply(tokens_BTF) if name in self.scalings else tokens_BTF
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:

@@ -73,7 +73,7 @@ def people(
         if values is not None:
             check_length(values, count, name)
     kept = np.empty(count, object)
-    kept[:] = [None] * count if labels is None else [_plain(label) for label in np.asarray(labels, object)]
+    kept[:] = [None] * count if labels is None else [_label(label) for label in np.asarray(labels, object)]
     who = _texts(participants, np.arange(count).astype(str))
     return {
         "labels": kept,
@@ -82,6 +82,18 @@ def people(
         "sites": _texts(sites, np.full(count, "")),
         "sessions": _texts(sessions, np.full(count, "")),
     }
+
+
+def _label(value: Any) -> Any:
+    label = None if value is None else _plain(value) if np.ndim(value) == 0 else value
+    if not isinstance(label, str | int | float | None) or label in (np.inf, -np.inf):
+        raise InputError(
+            expected="labels that are text, whole or finite numbers, or True and False; None or NaN where unlabeled",
+            found=f"{type(value).__name__} {value!r}",
+            where="labels",
+            fix="name the classes by text",
+        )
+    return label
 
 
 def _texts(values: ArrayLike | None, instead: NDArray) -> NDArray:
@@ -115,6 +127,8 @@ def typed_clinical(
         return None, {}
     table = clinical.reset_index(drop=True)
     table.columns = table.columns.map(str)
+    texts = table.select_dtypes(["object", "string"])
+    table[texts.columns] = texts.mask(texts.isin(_MISSING))
     names = list(table.columns)
     _check_columns(names, names if types is None else types)
     chosen = {name: _guess_type(table[name]) for name in names} if types is None else dict(types)

@@ -59,7 +59,7 @@ def test_the_gate_found_is_a_stationary_point(pool, rng):
     log_experts = log_experts - np.log(np.exp(log_experts).sum(axis=2, keepdims=True))
     quality, there, targets = rng.normal(size=(40, 3, 2)), rng.random((40, 3)) < 0.8, rng.integers(0, 4, 40)
     there[:, 0] |= ~there.any(axis=1)
-    weights, priors = rng.uniform(0.5, 2, 40), {"bias_prior": 2.0, "slope_prior": 3.0}
+    weights, priors = rng.uniform(0.5, 2, 40), {"bias_prior": 2.0, "slope_prior": 3.0, "most": np.full(2, np.inf)}
     _, gate = fit_gate(log_experts, targets, quality, there, weights=weights, pool=pool, **priors)
 
     def loss(values):
