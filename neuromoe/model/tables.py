@@ -127,12 +127,11 @@ def typed_clinical(
         return None, {}
     table = clinical.reset_index(drop=True)
     table.columns = table.columns.map(str)
-    texts = table.select_dtypes(["object", "string"])
-    table[texts.columns] = texts.mask(texts.isin(_MISSING))
-    names = list(table.columns)
-    _check_columns(names, names if types is None else types)
-    chosen = {name: _guess_type(table[name]) for name in names} if types is None else dict(types)
-    return table[list(chosen)], chosen
+    names = list(table.columns if types is None else types)
+    _check_columns(list(table.columns), names)
+    texts = table[names].select_dtypes(["object", "string"])
+    table = table[names].assign(**texts.mask(texts.isin(_MISSING)))
+    return table, {name: _guess_type(table[name]) for name in names} if types is None else dict(types)
 
 
 def _check_columns(found: Sequence[str], chosen: Iterable[str]) -> None:

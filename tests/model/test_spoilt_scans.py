@@ -8,6 +8,7 @@ from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model
 from neuromoe.model._clinical import ClinicalEncoder
 from neuromoe.model._maps import Maps
+from neuromoe.model.tables import typed_clinical
 
 SMALL = {"epochs": 2, "width": 12, "layers": 1}
 SETTINGS = {
@@ -92,6 +93,8 @@ def test_missing_written_as_text_is_missing_and_other_text_among_numbers_an_erro
     cohort = Cohort.from_arrays(maps={}, labels=[0, 1, 0, 1], clinical=pd.DataFrame({"age": column}))
     assert cohort.clinical_types == {"age": {"type": "numeric"}}
     assert cohort.present([1])[0].tolist() == [False]
+    twice = pd.DataFrame([["a", "n/a", 1.0], ["b", "c", 2.0]], columns=["note", "note", "age"])
+    assert typed_clinical(twice, cohort.clinical_types)[0]["age"].tolist() == [1, 2]
     with pytest.raises(InputError, match="clinical column age"):
         ClinicalEncoder.fit(pd.DataFrame({"age": ["forty"]}), {"age": {"type": "numeric"}})
 
