@@ -19,7 +19,8 @@ from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.template import Template
 from neuromoe.core.transforms import Affine, read_transform
 
-GROWTH, RADIUS_MM = 0.15, 18.0
+# Six voxels wide: of one of 18 mm the map between sessions, smoothed over three voxels of 4 mm, shows .57 to .68.
+GROWTH, RADIUS_MM = 0.15, 24.0
 SHARED = ("average_to_template", "template_to_average")
 
 
