@@ -91,11 +91,6 @@ class Compared:
         size = size_of("linear", inner_dd)
         return cls(read, count, drawn, maps, inner_dd / size, size)
 
-    @property
-    def frame(self) -> Frame:
-        """Where their features lie."""
-        return self.maps.frame
-
     def spread(self, fit: KernelFit, there: NDArray) -> KernelFit:
         """Turn a fit on some of the drawn into one on all of them, in which the others count nothing."""
         dual_dK = np.zeros((len(self.drawn), fit.dual.shape[1]))
@@ -110,7 +105,7 @@ class Compared:
 
     def expert(self, fit: KernelFit) -> LinearExpert:
         """Turn a fit on the drawn into weights of features."""
-        frame = self.frame
+        frame = self.maps.frame
         weights_FK = np.zeros((len(frame.mean), fit.dual.shape[1]))
         for rows in frame.blocks(len(self.drawn)):
             weights_FK += frame.scaled(self.maps.read, rows).T @ fit.dual[rows]

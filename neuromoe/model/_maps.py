@@ -41,8 +41,8 @@ class Frame:
     scale : array (1,), float32
         What maps are then divided by: their root mean square distance to the mean.
     limit : array (1,)
-        Distance from the mean of the training people's furthest map. What lies beyond is read as if it lay there: a
-        linear model would be the surer of a map the more it is spoilt.
+        Distance from the mean of the training people's furthest map, or ten times the usual one if less. What
+        lies beyond is read as if it lay there: a linear model would be the surer of a map the more it is spoilt.
     """
 
     mean: NDArray

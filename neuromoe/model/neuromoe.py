@@ -19,7 +19,7 @@ from neuromoe.model._kernel_ridge import KernelFit
 from neuromoe.model._learner import Batch
 from neuromoe.model._linear import balanced_weights, log_softmax
 from neuromoe.model._linear_experts import Compared, LinearExpert, LinearTraining, shares, trust_of
-from neuromoe.model._maps import Frame, Read, reader_of
+from neuromoe.model._maps import Frame, Read, pull, reader_of
 from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._quality import QualityEncoder, quality_numbers
@@ -53,15 +53,15 @@ class NeuroMoE(NetworkModel):
         targets = self._targets(cohort, rows)
         parts = self._parts(cohort, rows, targets)
         linear = self._compare(cohort, rows, targets)
-        self.frames = {self.modalities_[column]: one.frame for column, one in linear.compared.items()}
+        maps = {self.modalities_[column]: one.maps for column, one in linear.compared.items()}
+        self.frames = {name: one.frame for name, one in maps.items()}
         self.quality = self._learn_quality(cohort, rows)
         quality_NMQ = self._quality_of(cohort, rows)
         fits, base_NMK = self._fit_linear(linear, quality_NMQ, np.ones(len(rows), bool))
         self.linear = {self.modalities_[column]: linear.compared[column].expert(fit) for column, fit in fits.items()}
         self._train(cohort, rows, parts, s.folds, self._objective, quality=quality_NMQ, base=base_NMK)
         self._fit_mixture(cohort, rows, parts, linear, quality_NMQ, base_NMK)
-        had = dict(zip(self.modalities_, linear.present.sum(axis=0), strict=True))
-        self.quality = self.quality.for_others(had)
+        self.quality = self.quality.for_others({name: len(one.owners) for name, one in maps.items()})
 
     def _of_all_classes(self, cohort: Cohort, rows: NDArray) -> NDArray:
         """Tell which modalities people of every class have (M,): an expert that lacks a class is sure against it."""
@@ -141,11 +141,9 @@ class NeuroMoE(NetworkModel):
         """Read patches less the training people's mean, in deviations of a voxel, none too far from it."""
         tokens_BTF = super()._tokens(patches, name, rows)
         expert = self.linear[name]
-        mean_TF, limit = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:]), float(expert.limit[0])
-        tokens_BTF.sub_(mean_TF)
-        away_B = torch.linalg.vector_norm(tokens_BTF, dim=(1, 2), dtype=torch.float64)
-        near_B = limit / away_B.clamp(min=max(limit, np.finfo(float).tiny))
-        return tokens_BTF.mul_((near_B * (mean_TF.numel() ** 0.5 / float(expert.scale[0]))).float().view(-1, 1, 1))
+        mean_TF = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:])
+        near_BF = pull(tokens_BTF.sub_(mean_TF).flatten(1).numpy(), float(expert.limit[0]))
+        return torch.from_numpy(near_BF).view_as(tokens_BTF).mul_(mean_TF.numel() ** 0.5 / float(expert.scale[0]))
 
     def _quality_of(self, cohort: Cohort, positions: NDArray) -> NDArray:
         """Return encoded quality numbers (n, M, Q), zeros where absent or clinical; reads the maps."""

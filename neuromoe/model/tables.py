@@ -85,7 +85,7 @@ def people(
 
 
 def _label(value: Any) -> Any:
-    label = None if value is None else _plain(value) if np.ndim(value) == 0 else value
+    label = _plain(value) if np.ndim(value) == 0 else value
     if not isinstance(label, str | int | float | None) or label in (np.inf, -np.inf):
         raise InputError(
             expected="labels that are text, whole or finite numbers, or True and False; None or NaN where unlabeled",
