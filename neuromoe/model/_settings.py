@@ -1,14 +1,26 @@
 """Settings of models, checked."""
 
 import difflib
+import math
 from dataclasses import MISSING, fields
+from numbers import Integral
 from typing import Any
 
 from neuromoe.core.errors import InputError
 
+# A setting means the same in every model that has it. Those of which only some values go together check it themselves.
+_LEAST = {
+    **dict.fromkeys(("epochs", "batch_size", "devices", "nodes", "folds", "rank"), 1),
+    **dict.fromkeys(("heads", "widening", "clinical_width", "gate_width"), 1),
+    **dict.fromkeys(("patience", "workers", "layers", "learning_rate", "weight_decay", "gradient_clip"), 0),
+    **dict.fromkeys(("auxiliary", "balance", "noise", "intensity", "shift", "elastic"), 0),
+}
+_SHARES = ("dropout", "clinical_dropout", "gate_dropout", "modality_dropout", "validation_share")
+_ABOVE_0 = ("bias_prior", "slope_prior")
+
 
 def make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
-    """Make settings of a kind, or raise InputError where a name is unknown or a value of another type."""
+    """Make settings of a kind, or raise InputError where a name is unknown or a value of another type or size."""
     known = {field.name: field for field in fields(kind)}
     for name, value in settings.items():
         near = difflib.get_close_matches(name, known, 1)
@@ -29,4 +41,32 @@ def make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
                 where=f"the setting {name} of {model}",
                 fix="correct its value",
             )
+        _check_size(name, value, model)
     return kind(**settings)
+
+
+def _check_size(name: str, value: Any, model: str) -> None:
+    if name in _SHARES:
+        right, expected = 0 <= value < 1, "a share from 0, below 1"
+    elif name in _ABOVE_0:
+        right, expected = 0 < value < math.inf, "a number above 0"
+    elif name in _LEAST:
+        right, expected = _LEAST[name] <= value < math.inf, f"a number from {_LEAST[name]}"
+    else:
+        return
+    if not right:
+        raise InputError(
+            expected=expected, found=repr(value), where=f"the setting {name} of {model}", fix="correct its value"
+        )
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed as numpy and torch take it, or raise InputError."""
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise InputError(
+            expected="a whole number from 0, below 2 to the power of 32",
+            found=repr(seed),
+            where="the seed of a model",
+            fix="write seed=0",
+        )
+    return int(seed)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from neuromoe.core.atomic import replacing_folder, write_json
 from neuromoe.core.errors import InputError
 from neuromoe.model._inner import split_inner
-from neuromoe.model._settings import make_settings
+from neuromoe.model._settings import check_seed, make_settings
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.saving import read_arrays, read_facts, write_arrays
 
@@ -49,7 +49,7 @@ class Model(ABC):
     Raises
     ------
     InputError
-        A setting is unknown or of another type.
+        A setting is unknown, of another type or too small or large; the seed is no whole number from 0.
     """
 
     name: ClassVar[str]
@@ -61,7 +61,7 @@ class Model(ABC):
     held_out_: tuple[NDArray, NDArray] | None = None
 
     def __init__(self, *, seed: int = 0, **settings: Any) -> None:
-        self.seed = int(seed)
+        self.seed = check_seed(seed)
         self.settings = make_settings(self.Settings, settings, self.name)
 
     def fit(self, cohort: Cohort, train: ArrayLike, val: ArrayLike | None = None) -> Self:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neuromoe.core.errors import InputError
+from neuromoe.core.errors import InputError, settings_error
 from neuromoe.model._learner import Batch
 from neuromoe.model._linear import log_softmax
 from neuromoe.model._network_model import NetworkModel
@@ -82,14 +82,11 @@ class PaperSettings(TrainerSettings):
     def __post_init__(self) -> None:
         right = self.width % self.heads == 0 and self.width >= 6
         named = self.tokens in ("brain", "grid") and self.gate in ("clinical", "uniform")
-        if not right or not named or min(self.epochs, self.batch_size) < 1:
-            raise InputError(
-                expected="a width from 6 that the heads divide, tokens brain or grid, gate clinical or uniform, "
-                "counts from 1",
-                found=f"width {self.width}, heads {self.heads}, tokens {self.tokens!r}, gate {self.gate!r}, "
-                f"epochs {self.epochs}, batch_size {self.batch_size}",
-                where="the settings of neuromoe-paper",
-                fix="correct them",
+        if not right or not named:
+            raise settings_error(
+                self,
+                expected="a width from 6 that the heads divide, tokens brain or grid, gate clinical or uniform",
+                of="neuromoe-paper",
             )
 
 

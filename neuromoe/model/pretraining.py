@@ -57,11 +57,11 @@ class PretrainingSettings(TrainerSettings):
     held_out: float = 0.2
 
     def __post_init__(self) -> None:
-        right = self.width % self.heads == 0 and self.width >= 6 and min(self.epochs, self.batch_size) >= 1
+        right = self.width % self.heads == 0 and self.width >= 6
         if not right or not 0 < self.hidden < 1 or not 0 < self.held_out <= 0.5:
             raise settings_error(
                 self,
-                expected="a width from 6 that the heads divide, counts from 1, hidden between 0 and 1, held_out to 0.5",
+                expected="a width from 6 that the heads divide, hidden between 0 and 1, held_out to 0.5",
                 of="the pretraining",
             )
 

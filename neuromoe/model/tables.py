@@ -121,8 +121,15 @@ def typed_clinical(
     Raises
     ------
     InputError
-        A typed column is not in the table or twice in it.
+        It is no table; a typed column is not in it or twice in it.
     """
+    if clinical is not None and not hasattr(clinical, "columns"):
+        raise InputError(
+            expected="a pandas DataFrame, one row per person",
+            found=type(clinical).__name__,
+            where="the clinical table",
+            fix="name its columns: pandas.DataFrame(values, columns=[...])",
+        )
     if clinical is None or (types is None and clinical.shape[1] == 0) or (types is not None and not types):
         return None, {}
     table = clinical.reset_index(drop=True)

@@ -1,6 +1,7 @@
 """What holds for every model of the registry."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -107,6 +108,28 @@ def test_misspelt_names_are_answered_with_the_nearest():
         build_model("neuromoe-paper", epoch=3)
     with pytest.raises(InputError, match="expected int, as 20, found '30'"):
         build_model("neuromoe-paper", epochs="30")
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("neuromoe", "dropout", 1.0),
+        ("neuromoe", "heads", 0),
+        ("neuromoe", "slope_prior", 0.0),
+        ("neuromoe-paper", "epochs", 0),
+        ("neuromoe-paper", "learning_rate", float("nan")),
+        ("neuromoe-paper", "balance", -0.1),
+    ],
+)
+def test_a_setting_out_of_range_is_named(name, setting, value):
+    with pytest.raises(InputError, match=f"the setting {setting} of {name}: expected a .*, found {value!r}"):
+        build_model(name, **{setting: value})
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, 2**32])
+def test_a_seed_is_a_whole_number_that_generators_take(seed):
+    with pytest.raises(InputError, match=re.escape(f"found {seed!r}")):
+        build_model("majority", seed=seed)
 
 
 def test_the_clinical_table_is_learned_from(made_cohort):

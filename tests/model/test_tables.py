@@ -36,3 +36,8 @@ def test_a_column_that_comes_twice_and_is_not_asked_for_does_no_harm():
     table = pd.DataFrame([[1.0, 2.0, "x"], [3.0, 4.0, "y"]], columns=["note", "note", "sex"])
     kept, _ = typed_clinical(table, {"sex": {"type": "categorical"}})
     assert list(kept) == ["sex"]
+
+
+def test_an_array_is_no_clinical_table():
+    with pytest.raises(InputError, match="expected a pandas DataFrame.*found ndarray.*name its columns"):
+        typed_clinical(np.ones((3, 2)), None)
