@@ -62,7 +62,7 @@ def _check_size(name: str, value: Any, model: str) -> None:
 
 def check_seed(seed: Any) -> int:
     """Return a seed as numpy and torch take it, or raise InputError."""
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+    if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
         raise InputError(
             expected="a whole number from 0, below 2 to the power of 32",
             found=repr(seed),
