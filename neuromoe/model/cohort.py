@@ -77,7 +77,7 @@ class Cohort:
         labels: ArrayLike | None = None,
         participants: ArrayLike | None = None,
         present: Mapping[str, ArrayLike] | None = None,
-        quality: Mapping[str, ArrayLike] | None = None,
+        quality: "Mapping[str, ArrayLike | pd.DataFrame] | None" = None,
         clinical: "pd.DataFrame | None" = None,
         clinical_types: Mapping[str, Mapping[str, Any]] | None = None,
         groups: ArrayLike | None = None,
@@ -98,8 +98,9 @@ class Cohort:
             Who the row belongs to; default every row another person.
         present : mapping of str to array (N,) bool, optional
             Who has the modality; default everybody.
-        quality : mapping of str to array (N, Q), optional
-            Quality numbers, NaN where missing.
+        quality : mapping of str to array or DataFrame (N, Q), optional
+            Quality numbers, NaN where missing. A fitted model knows those of a DataFrame, and of a store, by
+            name, others by place.
         clinical : DataFrame (N rows), optional
             Clinical and serum columns, NaN where missing.
         clinical_types : mapping, optional
@@ -133,6 +134,7 @@ class Cohort:
             tokens[name] = _cut_present(volume, there, brain, flat_places(places, grid), name)
         table, types = tables.typed_clinical(clinical, clinical_types)
         people = tables.people(count, labels, participants, groups, sites, sessions)
+        tabled = {name: given for name, given in (quality or {}).items() if hasattr(given, "columns")}
         return cls(
             tokens,
             rows,
@@ -142,6 +144,7 @@ class Cohort:
             **people,
             places=places,
             grid=grid,
+            quality_names={name: [str(column) for column in given.columns] for name, given in tabled.items()},
         )
 
     @classmethod

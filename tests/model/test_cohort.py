@@ -7,6 +7,7 @@ import pytest
 from neuromoe.core.atomic import write_json
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort
+from neuromoe.model._quality import quality_numbers
 
 
 def _maps(rng, people=4):
@@ -118,3 +119,15 @@ def test_a_store_is_checked_as_arrays_are(tmp_path):
         Cohort.open(_store(tmp_path, "joint"))
     with pytest.raises(InputError, match="at least one voxel of brain"):
         Cohort.open(_store(tmp_path, places=0))
+
+
+def test_quality_numbers_of_a_table_are_known_by_name(rng):
+    table = pd.DataFrame(rng.normal(size=(4, 2)), columns=["snr", "motion"])
+    there, swapped = (
+        Cohort.from_arrays(maps=_maps(rng), quality={"func": table[names]})
+        for names in (["snr", "motion"], ["motion", "snr"])
+    )
+    numbers = quality_numbers(there, np.arange(4), "func", None)
+    assert numbers.keys() == {"snr", "motion"}
+    for name, values in quality_numbers(swapped, np.arange(4), "func", None).items():
+        np.testing.assert_array_equal(values, numbers[name])
