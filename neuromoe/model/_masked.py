@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neuromoe.model._learner import Batch
-from neuromoe.model.encoders import Encoder, Layer, Linear
+from neuromoe.model.encoders import ByName, Encoder, Layer, Linear
 
 
 class MaskedScan(nn.Module):
@@ -72,7 +72,7 @@ class MaskedScans(nn.Module):
 
     def __init__(self, features: Mapping[str, int], places_T3: Tensor, *, hidden: float, size: Mapping[str, Any]):
         super().__init__()
-        self.scans = nn.ModuleDict({name: MaskedScan(count, places_T3, size=size) for name, count in features.items()})
+        self.scans = ByName({name: MaskedScan(count, places_T3, size=size) for name, count in features.items()})
         self.names, self.count = list(features), len(places_T3)
         self.shown = min(max(round((1 - hidden) * self.count), 1), self.count - 1)
 

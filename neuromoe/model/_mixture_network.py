@@ -15,7 +15,7 @@ from neuromoe.core.errors import settings_error
 from neuromoe.model._learner import Batch
 from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL
-from neuromoe.model.encoders import SIZE, Encoder
+from neuromoe.model.encoders import SIZE, ByName, Encoder
 from neuromoe.model.experts import ClinicalNetwork, stack_experts
 from neuromoe.model.losses import masked_log_gate
 
@@ -228,7 +228,7 @@ class MixtureNetwork(nn.Module):
         super().__init__()
         s = settings
         size = {name: getattr(s, name) for name in SIZE}
-        self.experts = nn.ModuleDict(
+        self.experts = ByName(
             {name: MapExpert(count, places_T3, classes, rank=s.rank, size=size) for name, count in features.items()}
         )
         self.names = list(features)

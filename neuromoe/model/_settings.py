@@ -17,6 +17,7 @@ _LEAST = {
 }
 _SHARES = ("dropout", "clinical_dropout", "gate_dropout", "modality_dropout", "validation_share")
 _ABOVE_0 = ("bias_prior", "slope_prior")
+_DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
@@ -52,6 +53,8 @@ def _check_size(name: str, value: Any, model: str) -> None:
         right, expected = 0 < value < math.inf, "a number above 0"
     elif name in _LEAST:
         right, expected = _LEAST[name] <= value < math.inf, f"a number from {_LEAST[name]}"
+    elif name == "device":
+        right, expected = value in _DEVICES, f"a device, {', '.join(_DEVICES)}"
     else:
         return
     if not right:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from neuromoe.core.errors import InputError
 from neuromoe.model._learner import Learner
@@ -99,23 +100,13 @@ def train_members(learner: Learner, *, folder: Path | None = None, progress: boo
         terminal = progress and sys.stderr.isatty()
         callbacks += [TQDMProgressBar()] * terminal + [keeper]
         learner.saying = progress and not terminal
-        trainer = Trainer(
-            accelerator={"cuda": "gpu"}.get(s.device_now(), s.device_now()),
-            devices=s.devices,
-            num_nodes=s.nodes,
-            strategy=s.strategy_now(),
-            precision=s.precision,
-            max_epochs=s.epochs,
+        trainer = _trainer(
+            s,
             callbacks=callbacks,
             logger=_loggers(s.loggers, folder) if folder else False,
             default_root_dir=kept,
             enable_progress_bar=terminal,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
             limit_val_batches=None if judged else 0,
-            use_distributed_sampler=False,
-            gradient_clip_val=s.gradient_clip,
-            log_every_n_steps=1,
         )
         last = kept / "last.ckpt"
         trainer.fit(learner, ckpt_path=last if last.is_file() else None, weights_only=True)
@@ -123,6 +114,31 @@ def train_members(learner: Learner, *, folder: Path | None = None, progress: boo
             best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
             learner.load_state_dict(best["state_dict"])
     return learner.history
+
+
+def _trainer(s: Any, **more: Any) -> Trainer:
+    try:
+        return Trainer(
+            accelerator={"cuda": "gpu"}.get(s.device_now(), s.device_now()),
+            devices=s.devices,
+            num_nodes=s.nodes,
+            strategy=s.strategy_now(),
+            precision=s.precision,
+            max_epochs=s.epochs,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            gradient_clip_val=s.gradient_clip,
+            log_every_n_steps=1,
+            **more,
+        )
+    except (ValueError, MisconfigurationException) as err:
+        raise InputError(
+            expected="a device, devices, nodes, strategy and precision that Lightning can use on this computer",
+            found=str(err),
+            where="the settings of the network",
+            fix="correct the one that is named, or leave it out",
+        ) from err
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 Axis letters: B batch, T token (patch), F voxels of a patch over all channels, D width, H head.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
@@ -46,6 +48,14 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output, as `torch.nn.Linear` does."""
         return super().forward(x) if x.is_cuda else functional.linear(x, self.weight).add_(self.bias)
+
+
+class ByName(nn.ModuleDict):
+    """Modules by name; `type`, `values` and other methods of torch's own are names like all others here."""
+
+    def add_module(self, name: str, module: Any) -> None:
+        """Add a module, or put it in another's place."""
+        self._modules[name] = module
 
 
 class Layer(nn.Module):

@@ -20,7 +20,7 @@ from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._pretrained import Scaling, scaling_arrays
 from neuromoe.model._training import TrainerSettings
 from neuromoe.model.cohort import CLINICAL, Cohort
-from neuromoe.model.encoders import SIZE, Encoder
+from neuromoe.model.encoders import SIZE, ByName, Encoder
 from neuromoe.model.experts import ClinicalNetwork, Expert, stack_experts
 from neuromoe.model.gate import Gate
 from neuromoe.model.loading import PatchDataset
@@ -118,8 +118,8 @@ class Network(nn.Module):
         super().__init__()
         s = settings
         size: dict[str, Any] = {name: getattr(s, name) for name in SIZE}
-        self.encoders = nn.ModuleDict({name: Encoder(count, places_T3, **size) for name, count in features.items()})
-        self.experts = nn.ModuleDict({name: Expert(s.width, classes, dropout=s.dropout) for name in features})
+        self.encoders = ByName({name: Encoder(count, places_T3, **size) for name, count in features.items()})
+        self.experts = ByName({name: Expert(s.width, classes, dropout=s.dropout) for name in features})
         self.names = list(features)
         if clinical is not None:
             self.names.append(CLINICAL)

@@ -119,6 +119,7 @@ def test_misspelt_names_are_answered_with_the_nearest():
         ("neuromoe-paper", "epochs", 0),
         ("neuromoe-paper", "learning_rate", float("nan")),
         ("neuromoe-paper", "balance", -0.1),
+        ("neuromoe", "device", "gpu"),
     ],
 )
 def test_a_setting_out_of_range_is_named(name, setting, value):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.model import Cohort, build_model
+from neuromoe.model import Cohort, build_model, load
 
 QUICK = {"epochs": 2, "width": 12, "layers": 1, "folds": 2}
 MODELS = {
@@ -92,3 +92,13 @@ def test_a_map_of_another_size_does_no_more_than_harm(name):
     with np.errstate(over="ignore"):
         model = build_model(name, **MODELS[name]).fit(cohort, np.arange(40))
         assert np.isfinite(np.log(model.predict_proba(cohort, np.arange(40)))).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_modalities_may_be_named_as_methods_of_torch(name, tmp_path):
+    maps = {own: np.random.default_rng(5).normal(size=(40, 1, 8, 8, 8)) for own in ("type", "values", "to")}
+    cohort = _people(5, maps=maps, quality={})
+    model = build_model(name, **MODELS[name]).fit(cohort, np.arange(40))
+    model.save(tmp_path)
+    said = model.predict_proba(cohort, np.arange(40))
+    assert np.array_equal(load(tmp_path).predict_proba(cohort, np.arange(40)), said)

@@ -100,6 +100,13 @@ def test_a_logger_that_is_not_there_is_one_clear_error(made_cohort, tmp_path):
         model.fit(made_cohort(), np.arange(24))
 
 
+@pytest.mark.parametrize("wrong", [{"precision": "float16"}, {"strategy": "dpp"}])
+def test_what_lightning_cannot_use_is_one_clear_error(wrong, made_cohort):
+    model = build_model("neuromoe-paper", **QUICK | wrong)
+    with pytest.raises(InputError, match=next(iter(wrong.values()))):
+        model.fit(made_cohort(), np.arange(24))
+
+
 def test_tensorboard_gets_the_losses(made_cohort, tmp_path):
     model = build_model("neuromoe-paper", **QUICK | {"loggers": "tensorboard", "epochs": 1})
     model.folder = tmp_path
