@@ -107,7 +107,7 @@ class Cohort:
             `{"column": {"type": "numeric" | "categorical" | "ordinal", "levels": [...]}}`; default from the
             dtypes.
         groups, sites, sessions : array (N,), optional
-            Family (default the participant), site, session.
+            Family (default the participant; those with a participant in common are one), site, session.
         mask : array (D, H, W), bool, optional
             The brain: patches that touch it are kept, voxels outside it set to 0. Default everything.
 

@@ -78,7 +78,7 @@ def people(
     return {
         "labels": kept,
         "participants": who,
-        "groups": _texts(groups, who),
+        "groups": _joined(_texts(groups, who), who),
         "sites": _texts(sites, np.full(count, "")),
         "sessions": _texts(sessions, np.full(count, "")),
     }
@@ -101,6 +101,20 @@ def _texts(values: ArrayLike | None, instead: NDArray) -> NDArray:
         return instead
     plain = [_plain(value) for value in np.asarray(values, object)]
     return np.array([str(other) if value is None else str(value) for value, other in zip(plain, instead, strict=True)])
+
+
+def _joined(groups: NDArray, participants: NDArray) -> NDArray:
+    """Give groups that share a participant one name, that of their first row."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    (names, mine), (others, who) = (np.unique(column, return_inverse=True) for column in (groups, participants))
+    count = len(names) + len(others)
+    links = coo_array((np.ones(len(mine)), (mine, len(names) + who)), shape=(count, count))
+    _, first, family = np.unique(
+        connected_components(links, directed=False)[1][mine], return_index=True, return_inverse=True
+    )
+    return groups[first[family]]
 
 
 def quality_of(quality: Mapping[str, ArrayLike] | None, maps: Mapping[str, Any], count: int) -> dict[str, NDArray]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.model.tables import typed_clinical
+from neuromoe.model.tables import people, typed_clinical
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_a_column_that_comes_twice_and_is_not_asked_for_does_no_harm():
 def test_an_array_is_no_clinical_table():
     with pytest.raises(InputError, match="expected a pandas DataFrame.*found ndarray.*name its columns"):
         typed_clinical(np.ones((3, 2)), None)
+
+
+def test_groups_that_share_a_participant_are_one():
+    found = people(6, participants=list("aabcdd"), groups=["x", "y", "y", "z", None, "z"])["groups"]
+    assert found.tolist() == ["x", "x", "x", "z", "z", "z"]
+    assert people(3, participants=list("aab"))["groups"].tolist() == ["a", "a", "b"]
+    assert people(0)["groups"].tolist() == []
