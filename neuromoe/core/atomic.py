@@ -35,22 +35,6 @@ def replacing(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def replacing_folder(path: Path | str) -> Iterator[Path]:
-    """Yield an empty temporary folder that takes the place of the folder `path` if the block succeeds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-    try:
-        (holder / path.name).mkdir()
-        yield holder / path.name
-        if path.exists():
-            path.replace(holder / "replaced")
-        (holder / path.name).replace(path)
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
-
-
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     with replacing(path) as temporary:

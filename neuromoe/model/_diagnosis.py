@@ -47,6 +47,8 @@ def diagnose(
     list of str
         A sentence per sign; empty where there is none.
     """
+    if not np.isfinite([loss for epoch in history for loss in epoch.values()]).all():
+        return ["training ran away: a loss is not finite; lower learning_rate, and look for huge values in the maps"]
     if not len(targets):
         return []
     signs = _of_losses(history, names, log_experts_NMK, log_proba_NK, targets, present_NM)

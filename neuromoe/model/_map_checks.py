@@ -16,8 +16,31 @@ _RESERVED = ("clinical", "joint")
 _NAME = re.compile(r"[\w-]+")
 
 
+def as_volumes(volumes: ArrayLike, name: str) -> NDArray:
+    """Return maps as an array, or raise InputError where they are no real numbers."""
+    try:
+        array = np.asarray(volumes)
+    except ValueError:
+        array = np.asarray(volumes, object)
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            expected="an array of real numbers (N, C, D, H, W)",
+            found=f"{array.dtype} of shape {array.shape}",
+            where=f"the maps of {name}",
+            fix="stack the maps of all people on one grid; what stands where `present` is False does not matter",
+        )
+    return array
+
+
 def check_names(names: Iterable[Any], where: str | Path) -> None:
     """Raise InputError unless all are names that a modality can have."""
+    if not isinstance(names, Mapping):
+        raise InputError(
+            expected="maps by the name of their modality",
+            found=type(names).__name__,
+            where=where,
+            fix='write, say, {"anat": volumes}',
+        )
     wrong = [name for name in names if name in _RESERVED or not (isinstance(name, str) and _NAME.fullmatch(name))]
     if wrong:
         raise InputError(

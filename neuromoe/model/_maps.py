@@ -5,6 +5,7 @@ Axis letters: T people to compare, N training people, n those who have the modal
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from neuromoe.model.cohort import CLINICAL, Cohort
 # Values of a block of people: 64 MB of float32.
 _BLOCK = 2**24
 # So many times as far from the mean map as is usual, a map is a fault of its scale or worse.
-_FAR = 10.0
+FAR = 10.0
 
 Read = Callable[[NDArray], NDArray]
 
@@ -25,9 +26,18 @@ Read = Callable[[NDArray], NDArray]
 def reader_of(cohort: Cohort, name: str, rows: NDArray, encoder: ClinicalEncoder) -> Read:
     """Return what reads the maps, or the encoded clinical features, of these people, who have the modality."""
     if name == CLINICAL:
-        encoded_NF = encoder.encode_rows(cohort, rows)
-        return lambda chosen: encoded_NF[chosen]
-    return lambda chosen: cohort.patches(name, rows[chosen]).reshape(len(chosen), -1)
+        return partial(take, encoder.encode_rows(cohort, rows))
+    return partial(_read, cohort, name, rows)
+
+
+# Functions and no closures: a fitted model can be pickled by who wants it in other processes.
+def take(values_NF: NDArray, chosen: NDArray) -> NDArray:
+    """Return rows of an array."""
+    return values_NF[chosen]
+
+
+def _read(cohort: Cohort, name: str, rows: NDArray, chosen: NDArray) -> NDArray:
+    return cohort.patches(name, rows[chosen]).reshape(len(chosen), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +92,14 @@ class Maps:
     frame: Frame
 
     @classmethod
-    def fit(cls, read: Read, owners: NDArray) -> Self:
-        """Learn where maps lie; three passes over them. Those that lie too far count as pulled back."""
+    def fit(cls, read: Read, owners: NDArray, *, far: float = FAR) -> Self:
+        """Learn where maps lie; three passes over them. Those `far` times as far as usual count as pulled back."""
         every = blocks(len(owners), read(np.arange(1)).shape[1])
-        far = _FAR * _usual(np.concatenate([_lengths(read(rows)) for rows in every]))
-        total = sum(pull(read(rows), far).sum(axis=0, dtype=float) for rows in every)
+        longest = far * _usual(np.concatenate([_lengths(read(rows)) for rows in every]))
+        total = sum(pull(read(rows), longest).sum(axis=0, dtype=float) for rows in every)
         mean = (total / len(owners)).astype(np.float32)
         away = np.concatenate([_lengths(read(rows).astype(np.float32) - mean) for rows in every])
-        limit = min(_FAR * _usual(away), float(away.max()))
+        limit = min(far * _usual(away), float(away.max()))
         scale = np.sqrt(np.mean(np.minimum(away, limit) ** 2)) or 1.0
         # From the mean of the others they are so much further away: nobody new is part of the mean.
         limit *= len(away) / max(len(away) - 1, 1)

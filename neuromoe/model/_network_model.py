@@ -109,7 +109,7 @@ class NetworkModel(LongFit):
             return None
         known = self.name, self.seed, self.settings
         lent = () if self.lent is None else (self.lent.digest(),)
-        return people.folder_in(self.folder, (*known, *lent), self.settings.batch_size)
+        return people.folder_in(Path(self.folder), (*known, *lent), self.settings.batch_size)
 
     def _rest(self) -> None:
         for member in self.members:

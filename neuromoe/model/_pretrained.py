@@ -5,7 +5,7 @@ Axis letters: B batch, T token, F voxels of a patch over all channels.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from neuromoe.model.patches import spread_patches
 from neuromoe.model.saving import read_arrays, read_facts, write_arrays
 
 NAME = "pretrained"
+_PARTS = ("mean", "scale", "limit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,29 +34,34 @@ class Scaling:
         Mean map of those who were learned from.
     scale : array (1,), float32
         Deviation of a voxel, over all voxels and people.
+    limit : array (1,)
+        Distance from the mean map beyond which a map is read as if it lay there.
     """
 
     mean: NDArray
     scale: NDArray
+    limit: NDArray
 
     def apply(self, tokens_BTF: Tensor) -> Tensor:
         """Return the patches less the mean map, in deviations of a voxel; in place."""
-        return tokens_BTF.sub_(torch.from_numpy(self.mean)).div_(float(self.scale[0]))
+        away_BTF = tokens_BTF.sub_(torch.from_numpy(self.mean))
+        length_B = torch.linalg.vector_norm(away_BTF, dim=(1, 2), dtype=torch.float64).clamp(min=1e-300)
+        kept_B = (float(self.limit[0]) / length_B).clamp(max=1) / float(self.scale[0])
+        return away_BTF.mul_(kept_B[:, None, None].float())
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray], name: str) -> "Scaling":
         """Take it from what `scaling_arrays` returned."""
-        return cls(arrays[f"scaling.{name}.mean"], arrays[f"scaling.{name}.scale"])
+        return cls(*(arrays[f"scaling.{name}.{part}"] for part in _PARTS))
 
     def spread(self, cohort: Cohort) -> "Scaling":
         """Return the scaling of all patches of the grid: those outside the brain are zeros and stay so."""
-        return Scaling(spread_patches(self.mean[None], cohort.places, cohort.grid)[0], self.scale)
+        return replace(self, mean=spread_patches(self.mean[None], cohort.places, cohort.grid)[0])
 
 
 def scaling_arrays(scalings: Mapping[str, Scaling]) -> dict[str, NDArray]:
     """Return scalings as named arrays."""
-    parts = ("mean", "scale")
-    return {f"scaling.{name}.{part}": getattr(own, part) for name, own in scalings.items() for part in parts}
+    return {f"scaling.{name}.{part}": getattr(own, part) for name, own in scalings.items() for part in _PARTS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +149,21 @@ def load_pretrained(folder: Path | str) -> Pretrained:
     """
     facts = read_facts(Path(folder) / f"{NAME}.json")
     arrays, _ = read_arrays(Path(folder) / f"{NAME}.safetensors")
-    scalings = {name: Scaling.from_arrays(arrays, name) for name in facts["explained"]}
-    encoders = {name: _below(arrays, f"encoder.{name}.") for name in facts["explained"]}
-    return Pretrained(encoders, scalings, facts["size"], arrays["places"], facts["explained"], facts["participants"])
+    try:
+        explained, size, who, places = (
+            *(facts[key] for key in ("explained", "size", "participants")),
+            arrays["places"],
+        )
+        scalings = {name: Scaling.from_arrays(arrays, name) for name in explained}
+    except (KeyError, TypeError) as err:
+        raise InputError(
+            expected="encoders that this version of NeuroMoE pretrained",
+            found=f"no {err} in them",
+            where=folder,
+            fix="pretrain again",
+        ) from err
+    encoders = {name: _below(arrays, f"encoder.{name}.") for name in explained}
+    return Pretrained(encoders, scalings, size, places, explained, who)
 
 
 def _below(arrays: Mapping[str, NDArray], start: str) -> dict[str, NDArray]:

@@ -17,7 +17,12 @@ _LEAST = {
 }
 _SHARES = ("dropout", "clinical_dropout", "gate_dropout", "modality_dropout", "validation_share")
 _ABOVE_0 = ("bias_prior", "slope_prior")
-_DEVICES = ("auto", "cpu", "cuda", "mps")
+_CHOICES = {
+    "device": ("auto", "cpu", "cuda", "mps"),
+    # Whole half precision trains badly, and Lightning casts no batches of ours to double.
+    "precision": ("32-true", "bf16-mixed", "16-mixed"),
+}
+LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 
 
 def make_settings(kind: type, settings: dict[str, Any], model: str) -> Any:
@@ -53,8 +58,11 @@ def _check_size(name: str, value: Any, model: str) -> None:
         right, expected = 0 < value < math.inf, "a number above 0"
     elif name in _LEAST:
         right, expected = _LEAST[name] <= value < math.inf, f"a number from {_LEAST[name]}"
-    elif name == "device":
-        right, expected = value in _DEVICES, f"a device, {', '.join(_DEVICES)}"
+    elif name in _CHOICES:
+        right, expected = value in _CHOICES[name], f"a {name} of {', '.join(_CHOICES[name])}"
+    elif name == "loggers":
+        chosen = {part.strip() for part in value.split(",") if part.strip()}
+        right, expected = chosen <= set(LOGGERS), f"a list of {', '.join(LOGGERS)} with commas, or nothing"
     else:
         return
     if not right:

@@ -27,15 +27,29 @@ def read_store(store: Path | str) -> dict[str, Any]:
     InputError
         The folder is no store, or its parts do not agree.
     """
-    import pandas as pd
-
     folder = Path(store)
     folder = folder.parent if folder.name == "index.tsv" else folder
     facts = read_facts(folder / "store.json")
+    try:
+        parts = _read(folder, facts)
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise InputError(
+            expected="a store, whole: store.json, index.tsv, tokens.npy, and two arrays for each modality",
+            found=f"no {err}" if isinstance(err, KeyError) else str(err),
+            where=folder,
+            fix="run the step `tensors store` again",
+        ) from err
+    _check(parts, folder)
+    return parts
+
+
+def _read(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    import pandas as pd
+
     text = {"participant_id": str, "session_id": str}
     index = pd.read_csv(folder / "index.tsv", sep="\t", keep_default_na=False, dtype=text)
     names = list(facts["modalities"])
-    parts = {
+    return {
         "index": index,
         "tokens": {name: _map(folder / f"{name}.npy") for name in names},
         "rows": {name: index[name].to_numpy(np.int64) for name in names},
@@ -46,8 +60,6 @@ def read_store(store: Path | str) -> dict[str, Any]:
         "grid": tuple(facts["patch_grid"]),
         "patch": facts["patch"],
     }
-    _check(parts, folder)
-    return parts
 
 
 def _map(path: Path) -> np.ndarray:
@@ -60,7 +72,14 @@ def _map(path: Path) -> np.ndarray:
 
 def _check(parts: dict[str, Any], folder: Path) -> None:
     for name, tokens in parts["tokens"].items():
-        rows = parts["rows"][name]
+        rows, count = parts["rows"][name], len(parts["quality"][name])
+        if count != len(parts["index"]):
+            raise InputError(
+                expected=f"{len(parts['index'])} rows, as in index.tsv",
+                found=f"{count}",
+                where=folder / f"quality_{name}.npy",
+                fix="run the step `tensors store` again",
+            )
         if len(tokens) != rows.max(initial=-1) + 1 or tokens.shape[1] != len(parts["places"]):
             raise InputError(
                 expected=f"{rows.max(initial=-1) + 1} people of {len(parts['places'])} tokens",

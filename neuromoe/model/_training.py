@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import pickle
 import sys
 import tempfile
 import warnings
@@ -38,7 +40,7 @@ class TrainerSettings:
     devices, nodes : int
         How many of them on each of how many computers.
     strategy, precision : str
-        Lightning's names: `auto`, `ddp`, `fsdp`, ...; `32-true`, `bf16-mixed`, `16-mixed`.
+        Lightning's names: `auto`, `ddp`, `fsdp`, ...; one of `32-true`, `bf16-mixed`, `16-mixed`.
     workers : int
         Processes that read maps beside the training; 0 reads in it.
     loggers : str
@@ -108,12 +110,26 @@ def train_members(learner: Learner, *, folder: Path | None = None, progress: boo
             enable_progress_bar=terminal,
             limit_val_batches=None if judged else 0,
         )
-        last = kept / "last.ckpt"
-        trainer.fit(learner, ckpt_path=last if last.is_file() else None, weights_only=True)
+        trainer.fit(learner, ckpt_path=_last(kept), weights_only=True)
         if judged and keeper.best_model_path:
             best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
             learner.load_state_dict(best["state_dict"])
     return learner.history
+
+
+def _last(kept: Path) -> Path | None:
+    """Return the checkpoint to go on from; none that is half, or names a best one of before its folder was moved."""
+    path = kept / "last.ckpt"
+    if not path.is_file():
+        return None
+    try:
+        callbacks = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]
+        here = {state["dirpath"] for state in callbacks.values() if "dirpath" in state} == {os.path.realpath(kept)}
+    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
+        here = False
+    if not here:
+        print(f"note: {path} is damaged or was moved: training starts again", flush=True)
+    return path if here else None
 
 
 def _trainer(s: Any, **more: Any) -> Trainer:
@@ -172,11 +188,11 @@ def _loggers(names: str, folder: Path) -> list[Any]:
     for name in filter(None, (part.strip() for part in names.split(","))):
         try:
             found.append(kinds[name]())
-        except (KeyError, ModuleNotFoundError) as err:
+        except ModuleNotFoundError as err:
             raise InputError(
-                expected=f"loggers of {', '.join(kinds)} whose packages are installed",
+                expected="loggers whose packages are installed",
                 found=f"{name}: {err}",
                 where="the setting loggers",
-                fix=f"pip install {name}, or choose another" if name in kinds else "correct its name",
+                fix=f"pip install {name}, or choose another",
             ) from err
     return found

@@ -5,12 +5,13 @@ Axis letters: N people, C candidate, M modality, K class.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.errors import settings_error
+from neuromoe.core.errors import InputError, settings_error
 from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
 from neuromoe.model._pool import temper, warmth
@@ -48,6 +49,7 @@ class AutoSettings:
 
     def __post_init__(self) -> None:
         strange = set(self.candidate_settings) - set(self.names)
+        strange |= {name for name, given in self.candidate_settings.items() if not isinstance(given, dict)}
         if not self.names or "neuromoe-auto" in self.names or self.folds < 2 or strange:
             raise settings_error(
                 self,
@@ -119,7 +121,7 @@ class NeuroMoEAuto(LongFit):
         model = build_model(name, seed=self.seed, **self.settings.candidate_settings.get(name, {}))
         if isinstance(model, LongFit):
             model.progress = self.progress
-            model.folder = None if self.folder is None else self.folder / name
+            model.folder = None if self.folder is None else Path(self.folder) / name
         return model.fit(cohort, rows)
 
     def _report(
@@ -176,7 +178,8 @@ class NeuroMoEAuto(LongFit):
         for fact in facts["candidates"]:
             name = fact["model"]
             model = build_model(name, seed=self.seed, **fact["settings"])
-            model.classes_, model.modalities_, model.prior_ = self.classes_, self.modalities_, self.prior_
+            for known in ("classes_", "modalities_", "clinical_columns_", "prior_"):
+                setattr(model, known, getattr(self, known))
             own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
             model._set_state(own, fact["fitted"])
             self.candidates[name] = model
@@ -203,6 +206,13 @@ def weigh(losses_C: NDArray, people: int) -> NDArray:
         Weights that sum to 1; a candidate that deserves less than a hundredth, or whose loss is not finite, gets none.
     """
     known_C = np.where(np.isfinite(losses_C), losses_C, np.inf)
+    if np.isinf(known_C).all():
+        raise InputError(
+            expected="a candidate that says something finite of people held out",
+            found=f"none of {len(losses_C)}",
+            where="neuromoe-auto",
+            fix="look for NaN and huge values in the maps; give networks among them a lower learning_rate",
+        )
     weights_C = np.exp(-people * (known_C - known_C.min()))
     weights_C /= weights_C.sum()
     weights_C[weights_C < _LEAST_WEIGHT] = 0.0

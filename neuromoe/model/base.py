@@ -4,15 +4,16 @@ Axis letters: N people, M modality, K class.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neuromoe.core.atomic import replacing_folder, write_json
+from neuromoe.core.atomic import write_json
 from neuromoe.core.errors import InputError
+from neuromoe.model._fit_checks import check_labels, check_positions, sorted_classes
 from neuromoe.model._inner import split_inner
 from neuromoe.model._settings import check_seed, make_settings
 from neuromoe.model.cohort import Cohort
@@ -43,6 +44,8 @@ class Model(ABC):
         The classes of the training people, sorted.
     modalities_ : tuple of str
         The cohort's, `clinical` last.
+    clinical_columns_ : tuple of str
+        The cohort's; others that a cohort to predict has besides are not looked at.
     held_out_ : tuple of array (n,), array (n, K), or None
         Positions, and log probabilities by parts of the model that did not see them, where it is cross-fitted.
 
@@ -57,6 +60,7 @@ class Model(ABC):
 
     classes_: NDArray
     modalities_: tuple[str, ...]
+    clinical_columns_: tuple[str, ...]
     prior_: NDArray
     held_out_: tuple[NDArray, NDArray] | None = None
 
@@ -86,16 +90,22 @@ class Model(ABC):
         ------
         InputError
             A label is missing, there is a single class, `val` holds a class that `train` lacks, or somebody
-            is in both.
+            of one family is in each.
         """
         train = check_positions(cohort, train, "train")
         val = None if val is None else check_positions(cohort, val, "val")
-        _check_labels(cohort, train, val)
-        self.classes_ = _sorted_classes(cohort.labels[train])
+        check_labels(cohort, train, val)
+        self.classes_ = sorted_classes(cohort.labels[train])
         self.modalities_, self.held_out_ = cohort.modalities, None
+        self.clinical_columns_ = tuple(cohort.clinical_types)
         counts_K = np.bincount(self._targets(cohort, train), minlength=len(self.classes_))
         self.prior_ = counts_K / counts_K.sum()
-        self._fit(cohort, train, val)
+        try:
+            self._fit(cohort, train, val)
+        except BaseException:
+            # Half of a fit is none.
+            del self.classes_
+            raise
         return self
 
     def predict_proba(self, cohort: Cohort, positions: ArrayLike) -> NDArray:
@@ -112,12 +122,19 @@ class Model(ABC):
         -------
         array (n, K)
             Rows sum to 1. Who has nothing that the model reads gets the class prior of the training people.
+
+        Raises
+        ------
+        InputError
+            A position is none of the cohort's, its grid or clinical columns are others, or a map that is not finite, or
+            a training that was not, makes a prediction NaN.
         """
-        positions = self._check_fitted(cohort, positions)
+        cohort, positions = self._check_fitted(cohort, positions)
         usable = self._usable(cohort, positions).any(axis=1)
         probabilities = np.tile(self.prior_, (len(positions), 1))
         if usable.any():
             log_proba = self._predict_log(cohort, positions[usable])
+            self._check_known(log_proba, cohort.participants[positions[usable]])
             probabilities[usable] = np.maximum(np.exp(log_proba), LEAST)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
@@ -134,7 +151,7 @@ class Model(ABC):
             Weights in the order of `modalities_`; rows sum to 1, and to 0 where the model reads nothing of
             the person.
         """
-        positions = self._check_fitted(cohort, positions)
+        cohort, positions = self._check_fitted(cohort, positions)
         usable = self._usable(cohort, positions)
         weights = np.zeros(usable.shape)
         somebody = usable.any(axis=1)
@@ -143,31 +160,35 @@ class Model(ABC):
         return weights
 
     def save(self, folder: Path | str) -> None:
-        """Write the fitted model: `model.json` and `model.safetensors`, atomically."""
+        """Write the fitted model into a folder: `model.safetensors`, and when that is whole `model.json`."""
         self._demand_fit()
-        arrays, facts = self._state()
-        with replacing_folder(folder) as temporary:
-            write_arrays(temporary / "model.safetensors", {**arrays, "prior": self.prior_})
-            described = {"model": self.name, "seed": self.seed, "settings": asdict(self.settings)}
-            fitted = {
-                "classes": self.classes_.tolist(),
-                "modalities": list(self.modalities_),
-                "fitted": facts,
-            }
-            write_json(temporary / "model.json", {**described, **fitted})
+        folder, (arrays, facts) = Path(folder), self._state()
+        if folder.exists() and not folder.is_dir():
+            raise InputError(expected="a folder", found="a file", where=folder, fix="save under another name")
+        # The description of an old model must not stand beside the arrays of this one.
+        (folder / "model.json").unlink(missing_ok=True)
+        write_arrays(folder / "model.safetensors", {**arrays, "prior": self.prior_})
+        described = {"model": self.name, "seed": self.seed, "settings": asdict(self.settings)}
+        fitted = {
+            "classes": self.classes_.tolist(),
+            "modalities": list(self.modalities_),
+            "clinical_columns": list(self.clinical_columns_),
+            "fitted": facts,
+        }
+        write_json(folder / "model.json", {**described, **fitted})
 
     def restore(self, folder: Path | str) -> Self:
         """Take over what `save` wrote; `neuromoe.model.load` finds the right class first."""
         facts = read_facts(Path(folder) / "model.json")
         arrays, _ = read_arrays(Path(folder) / "model.safetensors")
-        self.classes_, self.modalities_ = np.array(facts["classes"]), tuple(facts["modalities"])
-        self.prior_ = arrays.pop("prior")
         try:
+            self.classes_, self.modalities_ = np.array(facts["classes"]), tuple(facts["modalities"])
+            self.clinical_columns_, self.prior_ = tuple(facts["clinical_columns"]), arrays.pop("prior")
             self._set_state(arrays, facts["fitted"])
-        except KeyError as err:
+        except (KeyError, TypeError, RuntimeError) as err:
             raise InputError(
                 expected="a model that this version of NeuroMoE saved",
-                found=f"no {err} in it",
+                found=f"no {err} in it" if isinstance(err, KeyError) else str(err),
                 where=folder,
                 fix="fit the model again",
             ) from err
@@ -209,9 +230,24 @@ class Model(ABC):
         kept, aside = split_inner(cohort.groups[train], self._targets(cohort, train), share, self.seed)
         return train[kept], train[aside]
 
-    def _check_fitted(self, cohort: Cohort, positions: ArrayLike) -> NDArray:
+    def _check_fitted(self, cohort: Cohort, positions: ArrayLike) -> tuple[Cohort, NDArray]:
+        """Return the cohort, of the clinical columns those that the model knows, and the rows."""
         self._demand_fit()
-        return check_positions(cohort, positions, "positions")
+        if cohort.clinical is not None and not set(cohort.clinical) <= set(self.clinical_columns_):
+            known = [name for name in self.clinical_columns_ if name in cohort.clinical]
+            cohort = replace(cohort, clinical=cohort.clinical[known])
+        return cohort, check_positions(cohort, positions, "positions")
+
+    def _check_known(self, log_proba_NK: NDArray, participants: NDArray) -> None:
+        unknown = np.isnan(log_proba_NK).any(axis=1)
+        if unknown.any():
+            raise InputError(
+                expected="maps and weights of which a prediction can be made",
+                found=f"NaN for {unknown.sum()} of {len(unknown)}: {', '.join(participants[unknown][:5])}",
+                where=f"the predictions of {self.name}",
+                fix="look for NaN and huge values in their maps, or, where it is everybody, in those of the training "
+                "people; or train with a lower learning_rate",
+            )
 
     def _demand_fit(self) -> None:
         if not hasattr(self, "classes_"):
@@ -229,59 +265,10 @@ class LongFit(Model):
         Show how training goes.
     """
 
-    folder: Path | None = None
+    folder: Path | str | None = None
     progress: bool = False
 
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints of a finished fit; its logs stay."""
-        for path in () if self.folder is None else self.folder.rglob("*.ckpt"):
+        for path in () if self.folder is None else Path(self.folder).rglob("*.ckpt"):
             path.unlink()
-
-
-def check_positions(cohort: Cohort, positions: ArrayLike, name: str) -> NDArray:
-    """Return integer positions, or raise InputError where they are none or out of range."""
-    rows = np.asarray(positions)
-    rows = rows.astype(np.int64) if rows.size == 0 else rows
-    if rows.ndim != 1 or rows.dtype.kind not in "iu" or (rows.size and not 0 <= rows.min() <= rows.max() < len(cohort)):
-        raise InputError(
-            expected=f"integer positions from 0 to {len(cohort) - 1}",
-            found=f"{rows.dtype} of shape {rows.shape}" + (f", {rows.min()} to {rows.max()}" if rows.size else ""),
-            where=name,
-            fix="use numpy.flatnonzero on a boolean mask",
-        )
-    return rows.astype(np.int64)
-
-
-def _check_labels(cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
-    both = train if val is None else np.concatenate([train, val])
-    unlabeled = [str(cohort.participants[row]) for row in both if cohort.labels[row] is None]
-    known = set(cohort.labels[train]) - {None}
-    shared = [] if val is None else sorted(set(cohort.participants[train]) & set(cohort.participants[val]))
-    strange = set() if val is None else set(cohort.labels[val]) - known - {None}
-    problems = [
-        (
-            unlabeled,
-            "a label for everybody",
-            f"none for {', '.join(unlabeled[:5])}",
-            "leave the unlabeled out",
-        ),
-        (len(known) < 2, "at least two classes", f"{len(known)}: {sorted(map(str, known))}", "add people"),
-        (shared, "nobody in both train and val", f"{', '.join(shared[:5])} in both", "split by participant"),
-        (strange, "val of the classes of train", f"{sorted(map(str, strange))} as well", "split by class"),
-    ]
-    for wrong, expected, found, fix in problems:
-        if wrong:
-            raise InputError(expected=expected, found=found, where="the people to fit on", fix=fix)
-
-
-def _sorted_classes(labels: NDArray) -> NDArray:
-    try:
-        return np.array(sorted(set(labels)))
-    except TypeError as err:
-        kinds = sorted({type(label).__name__ for label in labels})
-        raise InputError(
-            expected="labels of one type",
-            found=", ".join(kinds),
-            where="labels",
-            fix="make all of them text or numbers",
-        ) from err

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.core.errors import InputError
 from neuromoe.model import tables
-from neuromoe.model._map_checks import check_keys, check_names, check_places, common_shape
+from neuromoe.model._map_checks import as_volumes, check_keys, check_names, check_places, common_shape
+from neuromoe.model._people import people
 from neuromoe.model.patches import PATCH, brain_patches, cut_patches, flat_places, patch_grid, spread_patches
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ class Cohort:
         clinical : DataFrame (N rows), optional
             Clinical and serum columns, NaN where missing.
         clinical_types : mapping, optional
-            `{"column": {"type": "numeric" | "categorical" | "ordinal", "levels": [...]}}`; default from the
-            dtypes.
+            `{"column": {"type": "numeric" | "categorical" | "ordinal", "levels": [...]}}`; columns that are not in
+            it are left out. Default all of them, by their dtypes.
         groups, sites, sessions : array (N,), optional
             Family (default the participant; those with a participant in common are one), site, session.
         mask : array (D, H, W), bool, optional
@@ -115,12 +116,12 @@ class Cohort:
         ------
         InputError
             Lengths or grids do not agree, a modality cannot have its name, `present` or `quality` name one without
-            maps, the mask is empty, or a map that is present is not finite.
+            maps, the mask is empty, a map that is present is not finite, or something is of another kind.
         """
         check_names(maps, "maps")
         check_keys(present, maps, "present", {CLINICAL: "leave the person's clinical row empty (NaN) instead"})
         check_keys(quality, maps, "quality", {})
-        volumes = {name: np.asarray(array) for name, array in maps.items()}
+        volumes = {name: as_volumes(array, name) for name, array in maps.items()}
         count = tables.common_length({**volumes, "labels": labels, CLINICAL: clinical, "participants": participants})
         shape = common_shape(volumes, mask)
         brain = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
@@ -128,12 +129,11 @@ class Cohort:
         check_places(places, maps, "mask", "make the mask True where the brain is")
         tokens, rows = {}, {}
         for name, volume in volumes.items():
-            there = np.ones(count, bool) if name not in (present or {}) else np.asarray((present or {})[name], bool)
-            tables.check_length(there, count, f"present[{name!r}]")
+            there = tables.flags((present or {}).get(name, np.ones(count, bool)), count, f"present[{name!r}]")
             rows[name] = np.where(there, np.cumsum(there) - 1, -1)
             tokens[name] = _cut_present(volume, there, brain, flat_places(places, grid), name)
         table, types = tables.typed_clinical(clinical, clinical_types)
-        people = tables.people(count, labels, participants, groups, sites, sessions)
+        who = people(count, labels, participants, groups, sites, sessions)
         tabled = {name: given for name, given in (quality or {}).items() if hasattr(given, "columns")}
         return cls(
             tokens,
@@ -141,7 +141,7 @@ class Cohort:
             tables.quality_of(quality, volumes, count),
             table,
             types,
-            **people,
+            **who,
             places=places,
             grid=grid,
             quality_names={name: [str(column) for column in given.columns] for name, given in tabled.items()},
@@ -190,7 +190,7 @@ class Cohort:
         chosen = {name: found.pop(name, None) if value is None else value for name, value in given.items()}
         table, types = tables.typed_clinical(found["clinical"], found["types"])
         who = {"participants": index["participant_id"].to_numpy(), "sessions": index["session_id"].to_numpy()}
-        return cls(**parts, clinical=table, clinical_types=types, **tables.people(len(index), **chosen, **who))
+        return cls(**parts, clinical=table, clinical_types=types, **people(len(index), **chosen, **who))
 
     def __len__(self) -> int:
         return len(self.labels)

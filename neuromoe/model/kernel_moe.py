@@ -5,6 +5,7 @@ Axis letters: N training people, T people to predict, M modality, E expert, Q qu
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrink
 from neuromoe.model._kernel_settings import KernelMoESettings
 from neuromoe.model._kernels import Likeness
 from neuromoe.model._linear import balanced_weights
-from neuromoe.model._maps import Frame, Maps, Read, likeness_between, reader_of
+from neuromoe.model._maps import Frame, Maps, Read, likeness_between, reader_of, take
 from neuromoe.model._pool import POOLS, Gate, fit_gate, trust
 from neuromoe.model._quality import ODD, QualityEncoder, quality_numbers
 from neuromoe.model.base import Model
@@ -270,4 +271,4 @@ class KernelMoE(Model):
 
 def _kept_maps(arrays: Mapping[str, NDArray], name: str) -> Maps:
     kept, owners, *frame = (arrays[f"{name}.{part}"] for part in ("maps", "owners", "mean", "scale", "limit"))
-    return Maps(lambda rows: kept[rows], owners, Frame(*frame))
+    return Maps(partial(take, kept), owners, Frame(*frame))

@@ -15,17 +15,22 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from neuromoe.core.errors import InputError, settings_error
+from neuromoe.model._clinical import ClinicalEncoder
+from neuromoe.model._fit_checks import check_positions
 from neuromoe.model._inner import split_inner
 from neuromoe.model._learner import Learner, People
+from neuromoe.model._maps import Maps, reader_of
 from neuromoe.model._masked import MaskedScans, masked_loss
 from neuromoe.model._pretrained import Pretrained, Scaling, load_pretrained
 from neuromoe.model._reader import Reader
-from neuromoe.model._settings import make_settings
+from neuromoe.model._settings import check_seed, make_settings
 from neuromoe.model._training import TrainerSettings, train_members
-from neuromoe.model.base import check_positions
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.encoders import SIZE
 from neuromoe.model.loading import PatchDataset
+
+# So many times as far from the mean map as is usual, a scan's squared errors would outweigh those of all others.
+_FAR = 3.0
 
 __all__ = ["Pretrained", "PretrainingSettings", "load_pretrained", "pretrain"]
 
@@ -71,7 +76,7 @@ def pretrain(
     positions: ArrayLike | None = None,
     *,
     seed: int = 0,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     progress: bool = False,
     **settings: Any,
 ) -> Pretrained:
@@ -107,7 +112,7 @@ def pretrain(
     He K et al. 2022, doi:10.1109/CVPR52688.2022.01553: an encoder that sees the visible patches alone and a light
     decoder. Here each patch is predicted as the deviation from the mean map, not as normalised by itself.
     """
-    s = make_settings(PretrainingSettings, settings, "the pretraining")
+    s, seed = make_settings(PretrainingSettings, settings, "the pretraining"), check_seed(seed)
     rows = _chosen(cohort, positions)
     kept, aside = split_inner(cohort.groups[rows], np.zeros(len(rows)), s.held_out, seed)
     rows = rows[np.concatenate([kept, aside])]
@@ -120,7 +125,7 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = MaskedScans(features, torch.from_numpy(cohort.places), hidden=s.hidden, size=size)
-        own = folder and people.folder_in(folder, ("pretrain", seed, s), s.batch_size)
+        own = None if folder is None else people.folder_in(Path(folder), ("pretrain", seed, s), s.batch_size)
         train_members(Learner([network], people, masked_loss, s, seed), folder=own, progress=progress)
     explained = _explained(network.to(s.device_now()).eval(), read, np.arange(len(kept), len(rows)), s)
     who = sorted(set(map(str, cohort.participants[rows])))
@@ -153,20 +158,14 @@ def _chosen(cohort: Cohort, positions: ArrayLike | None) -> NDArray:
 
 
 def _scalings(cohort: Cohort, rows: NDArray) -> dict[str, Scaling]:
-    """Measure each modality's mean map and the deviation of a voxel from it, map by map."""
+    """Learn where each modality's maps lie; those that lie too far from the others count as pulled back."""
     found = {}
-    for name, tokens in cohort.tokens.items():
-        mine = cohort.rows[name][rows]
-        mine = mine[mine >= 0]
+    for name in cohort.tokens:
+        mine = rows[cohort.rows[name][rows] >= 0]
         if len(mine):
-            total, squares = np.zeros(tokens.shape[1:]), np.zeros(tokens.shape[1:])
-            for row in mine:
-                one = np.asarray(tokens[row], float)
-                total, squares = total + one, squares + one**2
-            mean = total / len(mine)
-            variance = float(np.maximum(squares / len(mine) - mean**2, 0).mean())
-            # Maps that are all alike have no deviation; any divisor leaves their zeros as they are.
-            found[name] = Scaling(mean.astype(np.float32), np.array([variance**0.5 or 1.0], np.float32))
+            frame = Maps.fit(reader_of(cohort, name, mine, ClinicalEncoder()), np.arange(len(mine)), far=_FAR).frame
+            mean = frame.mean.reshape(cohort.tokens[name].shape[1:])
+            found[name] = Scaling(mean, frame.scale / np.float32(mean.size**0.5), frame.limit)
     return found
 
 

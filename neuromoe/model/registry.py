@@ -50,8 +50,8 @@ def build_model(name: str, *, seed: int = 0, **settings: Any) -> Model:
     InputError
         The name or a setting is unknown.
     """
-    if name not in _WHERE:
-        near = difflib.get_close_matches(name, _WHERE, 1)
+    if not isinstance(name, str) or name not in _WHERE:
+        near = difflib.get_close_matches(str(name), _WHERE, 1)
         raise InputError(
             expected=f"one of {', '.join(available())}",
             found=repr(name),
@@ -71,4 +71,8 @@ def load(folder: Path | str) -> Model:
         The folder holds no model.
     """
     facts = read_facts(Path(folder) / "model.json")
+    if not {"model", "seed", "settings"} <= set(facts):
+        raise InputError(
+            expected="the description of a model", found=str(list(facts)), where=folder, fix="fit the model again"
+        )
     return build_model(facts["model"], seed=facts["seed"], **facts["settings"]).restore(folder)

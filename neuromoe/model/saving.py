@@ -70,8 +70,12 @@ def read_facts(path: Path | str) -> dict[str, Any]:
         The file is missing or no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as err:
+        facts = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(facts, dict):
+            raise ValueError(f"a {type(facts).__name__}")
+    # Text that is no JSON or no UTF-8 is a ValueError, too.
+    except (OSError, ValueError) as err:
         raise InputError(
-            expected="a JSON file", found=str(err), where=path, fix="run the step that writes it again"
+            expected="a JSON file of named facts", found=str(err), where=path, fix="run the step that writes it again"
         ) from err
+    return facts

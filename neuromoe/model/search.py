@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike
 
 from neuromoe.core.errors import InputError
+from neuromoe.model._fit_checks import check_positions
 from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model._linear import balanced_weights, weighted_nll
 from neuromoe.model.cohort import Cohort
@@ -24,7 +26,7 @@ class Found:
     loss : float
         Log loss of people held out, with these.
     tried : list of dict
-        `settings` that were searched and `loss`, in the order of trial.
+        `settings` that were searched and `loss`, in the order of trial; infinite where training failed.
     """
 
     settings: dict[str, Any]
@@ -35,9 +37,9 @@ class Found:
 def search_settings(
     name: str,
     cohort: Cohort,
-    rows: NDArray,
+    rows: ArrayLike,
     *,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
     space: Mapping[str, Any],
     trials: int = 20,
     folds: int = 5,
@@ -53,7 +55,7 @@ def search_settings(
     cohort : Cohort
     rows : array (N,), int
         Positions of the training people; nobody else has a part in it.
-    settings : mapping
+    settings : mapping, optional
         Those that are not searched.
     space : mapping
         For each setting to search either a list of values, or `low`, `high` and, for a logarithmic scale, `log: true`.
@@ -73,29 +75,36 @@ def search_settings(
     Raises
     ------
     InputError
-        A searched setting is unknown, its range is none, or Optuna is not installed.
+        A searched setting is unknown, its range is none, Optuna is not installed, or every trial failed.
 
     References
     ----------
     Akiba T et al. 2019, doi:10.1145/3292500.3330701.
     """
-    optuna = _optuna()
+    optuna, settings, rows = _optuna(), dict(settings or {}), check_positions(cohort, rows, "rows")
     defaults = build_model(name, seed=seed, **settings).settings
+    _check_counts(trials, folds)
     _check(name, space, defaults)
     tried: list[dict[str, Any]] = []
+    failed: list[InputError] = []
 
     def loss_of(trial: Any) -> float:
         chosen = {
             setting: _suggest(trial, setting, values, getattr(defaults, setting)) for setting, values in space.items()
         }
-        model = build_model(name, seed=seed, **{**settings, **chosen}).fit(cohort, rows)
-        targets = model._targets(cohort, rows)
-        log_proba = held_out_log_proba(model, cohort, rows, folds=folds)
-        loss = weighted_nll(log_proba, targets, balanced_weights(targets, True))
+        try:
+            model = build_model(name, seed=seed, **{**settings, **chosen}).fit(cohort, rows)
+            targets = model._targets(cohort, rows)
+            log_proba = held_out_log_proba(model, cohort, rows, folds=folds)
+            loss = float(np.nan_to_num(weighted_nll(log_proba, targets, balanced_weights(targets, True)), nan=np.inf))
+        # Settings that do not go together, or with which a network's weights run away, are no good ones.
+        except InputError as err:
+            failed.append(err)
+            loss = np.inf
         tried.append({"settings": chosen, "loss": loss})
         if progress:
-            words = ", ".join(f"{setting} {value:g}" for setting, value in chosen.items() if not isinstance(value, str))
-            print(f"search {len(tried)} of {trials}: {words or chosen}: held-out log loss {loss:.4f}", flush=True)
+            words = ", ".join(f"{setting} {value}" for setting, value in chosen.items())
+            print(f"search {len(tried)} of {trials}: {words}: held-out log loss {loss:.4f}", flush=True)
         return loss
 
     before = optuna.logging.get_verbosity()
@@ -108,6 +117,8 @@ def search_settings(
     finally:
         optuna.logging.set_verbosity(before)
     best = min(tried, key=lambda one: one["loss"])
+    if failed and best["loss"] == np.inf:
+        raise failed[-1]
     return Found({**settings, **best["settings"]}, best["loss"], tried)
 
 
@@ -124,20 +135,38 @@ def _optuna() -> Any:
     return optuna
 
 
+def _check_counts(trials: int, folds: int) -> None:
+    if trials < 1 or folds < 2:
+        raise InputError(
+            expected="trials from 1 and folds from 2",
+            found=f"{trials} and {folds}",
+            where="search",
+            fix="write, say, trials=20, folds=5",
+        )
+
+
 def _check(name: str, space: Mapping[str, Any], defaults: Any) -> None:
     for setting, values in space.items():
         # An unknown name is answered with the nearest one.
         if not hasattr(defaults, setting):
             unknown: dict[str, Any] = {setting: None}
             build_model(name, **unknown)
-        ranged = isinstance(values, Mapping) and {"low", "high"} <= set(values) <= {"low", "high", "log"}
-        if not (ranged and values["low"] < values["high"]) and not (isinstance(values, list) and values):
+        if not _is_range(values, getattr(defaults, setting)) and not (isinstance(values, list) and values):
             raise InputError(
-                expected="a list of values, or low below high and log",
+                expected="a list of values, or, of numbers, low below high, and log, for which low is above 0",
                 found=repr(values),
                 where=f"search of {setting}",
                 fix="write, say, {low: 0.0001, high: 0.01, log: true}",
             )
+
+
+def _is_range(values: Any, default: Any) -> bool:
+    if not isinstance(values, Mapping) or not {"low", "high"} <= set(values) <= {"low", "high", "log"}:
+        return False
+    bounds = values["low"], values["high"]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in (*bounds, default)):
+        return False
+    return bounds[0] < bounds[1] and (bounds[0] > 0 or not values.get("log", False))
 
 
 def _suggest(trial: Any, setting: str, values: Any, default: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Who is who: labels, participants and clinical columns brought to the rows of a cohort."""
+"""Clinical tables and quality numbers brought to the rows of a cohort."""
 
 import json
 import re
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Columns of index/clinical.tsv that say who and where, and are no features.
 _KEYS = ("participant_id", "session_id", "label", "site", "group")
 _MISSING = ["", "n/a", "N/A", "NA", "NaN", "nan"]
+# Text of numbers is codes where there are few different ones, and measurements where there are more.
+_CODES = 10
 
 
 def check_length(values: Any, count: int, name: str) -> None:
@@ -45,86 +47,38 @@ def common_length(columns: Mapping[str, Any]) -> int:
     return next(iter(lengths.values()))
 
 
-def _plain(value: Any) -> Any:
-    import pandas as pd
-
-    if value is None or pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def people(
-    count: int,
-    labels: ArrayLike | None = None,
-    participants: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-    sites: ArrayLike | None = None,
-    sessions: ArrayLike | None = None,
-) -> dict[str, Any]:
-    """Bring labels to objects (None = unlabeled) and names to text, one per row."""
-    columns = {
-        "labels": labels,
-        "participants": participants,
-        "groups": groups,
-        "sites": sites,
-        "sessions": sessions,
-    }
-    for name, values in columns.items():
-        if values is not None:
-            check_length(values, count, name)
-    kept = np.empty(count, object)
-    kept[:] = [None] * count if labels is None else [_label(label) for label in np.asarray(labels, object)]
-    who = _texts(participants, np.arange(count).astype(str))
-    return {
-        "labels": kept,
-        "participants": who,
-        "groups": _joined(_texts(groups, who), who),
-        "sites": _texts(sites, np.full(count, "")),
-        "sessions": _texts(sessions, np.full(count, "")),
-    }
-
-
-def _label(value: Any) -> Any:
-    label = _plain(value) if np.ndim(value) == 0 else value
-    if not isinstance(label, str | int | float | None) or label in (np.inf, -np.inf):
-        raise InputError(
-            expected="labels that are text, whole or finite numbers, or True and False; None or NaN where unlabeled",
-            found=f"{type(value).__name__} {value!r}",
-            where="labels",
-            fix="name the classes by text",
-        )
-    return label
-
-
-def _texts(values: ArrayLike | None, instead: NDArray) -> NDArray:
-    if values is None:
-        return instead
-    plain = [_plain(value) for value in np.asarray(values, object)]
-    return np.array([str(other) if value is None else str(value) for value, other in zip(plain, instead, strict=True)])
-
-
-def _joined(groups: NDArray, participants: NDArray) -> NDArray:
-    """Give groups that share a participant one name, that of their first row."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    (names, mine), (others, who) = (np.unique(column, return_inverse=True) for column in (groups, participants))
-    count = len(names) + len(others)
-    links = coo_array((np.ones(len(mine)), (mine, len(names) + who)), shape=(count, count))
-    _, first, family = np.unique(
-        connected_components(links, directed=False)[1][mine], return_index=True, return_inverse=True
-    )
-    return groups[first[family]]
-
-
 def quality_of(quality: Mapping[str, ArrayLike] | None, maps: Mapping[str, Any], count: int) -> dict[str, NDArray]:
     """Bring quality numbers to (N, Q) float32; a modality without any has Q = 0."""
     result = {}
     for name in maps:
-        values = np.asarray((quality or {}).get(name, np.empty((count, 0))), np.float32)
-        check_length(values, count, f"quality[{name!r}]")
+        given: Any = (quality or {}).get(name, np.empty((count, 0)))
+        check_length(given, count, f"quality[{name!r}]")
+        try:
+            values = given.to_numpy(np.float32, na_value=np.nan) if hasattr(given, "columns") else given
+            values = np.asarray(values, np.float32)
+        except (TypeError, ValueError) as err:
+            raise InputError(
+                expected="numbers, NaN where unknown",
+                found=str(err),
+                where=f"quality[{name!r}]",
+                fix="make its columns numeric",
+            ) from err
         result[name] = values.reshape(count, -1) if count else values.reshape(0, 0)
     return result
+
+
+def flags(values: ArrayLike, count: int, name: str) -> NDArray:
+    """Bring True and False, or 1 and 0, to booleans (N,)."""
+    check_length(values, count, name)
+    plain = np.asarray(values)
+    if plain.ndim != 1 or (plain.dtype != bool and not all(value in (0, 1) for value in plain.tolist())):
+        raise InputError(
+            expected="True or False for each row",
+            found=f"{plain.dtype} of shape {plain.shape}",
+            where=name,
+            fix="say False where it is unknown",
+        )
+    return plain.astype(bool)
 
 
 def typed_clinical(
@@ -144,14 +98,24 @@ def typed_clinical(
             where="the clinical table",
             fix="name its columns: pandas.DataFrame(values, columns=[...])",
         )
+    if types is not None and not all(isinstance(about, Mapping) for about in dict(types).values()):
+        raise InputError(
+            expected="a type, and levels where it has some, of each clinical column",
+            found=repr(types),
+            where="clinical_types",
+            fix='write, say, {"age": {"type": "numeric"}}',
+        )
     if clinical is None or (types is None and clinical.shape[1] == 0) or (types is not None and not types):
         return None, {}
     table = clinical.reset_index(drop=True)
     table.columns = table.columns.map(str)
     names = list(table.columns if types is None else types)
     _check_columns(list(table.columns), names)
-    texts = table[names].select_dtypes(["object", "string"])
-    table = table[names].assign(**texts.mask(texts.isin(_MISSING)))
+    table = table[names].copy()
+    for name in table.select_dtypes(["object", "string"]):
+        table[name] = table[name].mask(table[name].isin(_MISSING))
+    for name in table.columns[[kind.kind == "f" for kind in table.dtypes]]:
+        table[name] = table[name].mask(np.isinf(table[name]))
     return table, {name: _guess_type(table[name]) for name in names} if types is None else dict(types)
 
 
@@ -195,7 +159,10 @@ def _guess_type(column: "pd.Series") -> Mapping[str, Any]:
         return {"type": kind, "levels": [level_text(level) for level in column.cat.categories]}
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     # Of a column of objects the values tell; True and False are no numbers here either.
-    within = pd.api.types.infer_dtype(column, skipna=True) in ("integer", "floating", "mixed-integer-float", "decimal")
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    within = inferred in ("integer", "floating", "mixed-integer-float", "decimal")
+    if inferred == "string" and column.nunique() > _CODES:
+        within = bool(pd.to_numeric(column.dropna(), errors="coerce").notna().all())
     return {"type": "numeric"} if numeric or within or column.isna().all() else {"type": "categorical"}
 
 
@@ -284,4 +251,11 @@ def match_rows(index: "pd.DataFrame", table: "pd.DataFrame") -> "pd.DataFrame":
     where = {key: row for row, key in enumerate(keys)}
     wanted = zip(index["participant_id"], table_keys(index), strict=True)
     rows = [where.get(key, where.get(session_key(who, None), -1)) for who, key in wanted]
+    if rows and keys and max(rows) < 0:
+        raise InputError(
+            expected=f"rows of the people scanned, {', '.join(index['participant_id'][:3])} among them",
+            found=f"others alone, {', '.join(keys[:3])} among them",
+            where="the clinical table",
+            fix="write each participant_id as in the store",
+        )
     return table.reset_index(drop=True).reindex(rows).reset_index(drop=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuromoe.core.atomic import replacing, replacing_folder, write_if_changed, write_json
+from neuromoe.core.atomic import replacing, write_if_changed, write_json
 from neuromoe.core.errors import InputError
 from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.provenance import read_metadata, write_sidecar
@@ -20,14 +20,6 @@ def test_a_failed_step_leaves_the_old_file_and_no_trace(tmp_path):
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
     assert (tmp_path / "x.txt").read_text() == "old"
-
-
-def test_a_folder_is_replaced_as_a_whole(tmp_path):
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "old").touch()
-    with replacing_folder(tmp_path / "store") as temporary:
-        (temporary / "new").touch()
-    assert [path.name for path in (tmp_path / "store").iterdir()] == ["new"]
 
 
 def test_an_unchanged_text_keeps_its_time(tmp_path):

@@ -1,6 +1,7 @@
 """What holds for every model of the registry."""
 
 import json
+import pickle
 import re
 
 import numpy as np
@@ -120,6 +121,8 @@ def test_misspelt_names_are_answered_with_the_nearest():
         ("neuromoe-paper", "learning_rate", float("nan")),
         ("neuromoe-paper", "balance", -0.1),
         ("neuromoe", "device", "gpu"),
+        ("neuromoe", "precision", "float16"),
+        ("neuromoe", "loggers", "csv, tensorbord"),
     ],
 )
 def test_a_setting_out_of_range_is_named(name, setting, value):
@@ -155,3 +158,46 @@ def test_a_model_of_another_version_says_so(made_cohort, tmp_path):
     (tmp_path / "model" / "model.json").write_text(json.dumps(facts))
     with pytest.raises(InputError, match="fit the model again"):
         load(tmp_path / "model")
+
+
+@every_model
+def test_a_fitted_model_can_be_sent_to_another_process(name, made_cohort):
+    cohort = made_cohort()
+    model = _quick(name).fit(cohort, np.arange(24))
+    sent = pickle.loads(pickle.dumps(model))  # noqa: S301
+    assert np.array_equal(sent.predict_proba(cohort, np.arange(36)), model.predict_proba(cohort, np.arange(36)))
+
+
+@every_model
+def test_a_fit_that_fails_leaves_no_model(name, made_cohort, monkeypatch):
+    cohort = made_cohort()
+    model = _quick(name).fit(cohort, np.arange(24))
+    monkeypatch.setattr(model, "_fit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(cohort, np.arange(24))
+    with pytest.raises(RuntimeError, match="not fitted"):
+        model.predict_proba(cohort, [0])
+
+
+def test_a_model_is_saved_beside_what_is_there_and_in_no_file(made_cohort, tmp_path):
+    cohort = made_cohort()
+    (tmp_path / "notes.txt").write_text("mine")
+    for seed in (0, 1):
+        _quick("majority", seed).fit(cohort, np.arange(24)).save(tmp_path)
+    assert load(tmp_path).seed == 1 and (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(InputError, match="a folder, found a file"):
+        _quick("majority").fit(cohort, np.arange(24)).save(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("damage", [{"model": None}, {"seed": None, "model": "majority"}])
+def test_a_damaged_description_is_refused(damage, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps(damage))
+    with pytest.raises(InputError, match="the description of a model"):
+        load(tmp_path)
+
+
+def test_a_family_on_both_sides_is_refused(made_cohort):
+    cohort = made_cohort()
+    cohort.groups[[0, 8]] = "z"
+    with pytest.raises(InputError, match="z in both"):
+        _quick("majority").fit(cohort, np.arange(6), np.arange(6, 12))

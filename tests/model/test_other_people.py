@@ -102,3 +102,12 @@ def test_modalities_may_be_named_as_methods_of_torch(name, tmp_path):
     model.save(tmp_path)
     said = model.predict_proba(cohort, np.arange(40))
     assert np.array_equal(load(tmp_path).predict_proba(cohort, np.arange(40)), said)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_clinical_column_that_the_model_does_not_know_says_nothing(name):
+    model = build_model(name, **MODELS[name]).fit(_people(6), np.arange(28))
+    told = {"age": [np.nan] * 2, "score": [np.nan] * 2}
+    strangers = [Cohort.from_arrays(maps={}, clinical=pd.DataFrame(told | more)) for more in ({}, {"site": ["a", "b"]})]
+    assert np.array_equal(*(model.predict_proba(cohort, [0, 1]) for cohort in strangers))
+    assert (model.gate(strangers[1], [0, 1]) == 0).all()

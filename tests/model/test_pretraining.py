@@ -58,6 +58,19 @@ def test_what_is_hidden_is_predicted_where_it_follows_from_what_is_shown_and_noi
     assert -0.1 < found["noise"] < 0.02
 
 
+def test_one_spoilt_scan_is_pulled_back_to_the_others(rng):
+    maps = maps_of(rng, 40, structured=True)
+    clean = Cohort.from_arrays(maps={"anat": maps})
+    maps[5] *= 1e6
+    spoilt = pretrain(Cohort.from_arrays(maps={"anat": maps}), **QUICK)
+    plain = pretrain(clean, **QUICK)
+    own, other = plain.scalings["anat"], spoilt.scalings["anat"]
+    assert 1 < other.scale / own.scale < 1.3
+    assert np.abs(other.mean - own.mean).mean() < 0.2 * own.scale
+    read = other.apply(torch.tensor(maps[5:6].reshape(1, 27, 64), dtype=torch.float32))
+    assert read.square().mean() < 3.5**2
+
+
 def test_only_people_without_a_label_are_looked_at(unlabeled):
     assert pretrain(unlabeled, **QUICK).participants == [f"p{i}" for i in range(12, 24)]
     assert pretrain(unlabeled, np.arange(4), **QUICK).participants == [f"p{i}" for i in range(4)]

@@ -30,9 +30,25 @@ def test_people_outside_have_no_part_in_the_search(made_cohort):
 
 
 def test_a_misspelt_setting_or_range_is_one_clear_error(made_cohort):
-    for space, words in (({"epoch": [1]}, "write epochs"), ({"epochs": {"low": 3, "high": 1}}, "low below high")):
+    ranges = ({"low": 3, "high": 1}, {"low": 0, "high": 1, "log": True}, {"low": "a", "high": "b"})
+    spaces = [({"epoch": [1]}, "write epochs"), *(({"epochs": one}, "low below high") for one in ranges)]
+    for space, words in [*spaces, ({"gate": {"low": 1, "high": 2}}, "low below high")]:
         with pytest.raises(InputError, match=words):
-            search_settings("neuromoe-paper", made_cohort(), np.arange(24), settings={}, space=space)
+            search_settings("neuromoe-paper", made_cohort(), np.arange(24), space=space)
+    for counts in ({"trials": 0}, {"folds": 1}):
+        with pytest.raises(InputError, match="trials from 1 and folds from 2"):
+            search_settings("late-fusion", made_cohort(), np.arange(24), space={"folds": [3]}, **counts)
+
+
+def test_trials_that_fail_are_not_chosen_and_do_not_stop_the_search(made_cohort):
+    quick = {"epochs": 2, "width": 12, "layers": 1, "folds": 2}
+    space = {"learning_rate": [1e20, 2e-3], "heads": [2, 5]}
+    choices = {"settings": quick, "space": space, "trials": 8}
+    found = search_settings("neuromoe", made_cohort(), list(range(24)), **choices)
+    assert found.settings["learning_rate"] == 2e-3 and found.settings["heads"] == 2
+    assert {one["settings"]["heads"] for one in found.tried if one["loss"] == np.inf} == {2, 5}
+    with pytest.raises(InputError, match="a width from 6 that the heads divide"):
+        search_settings("neuromoe", made_cohort(), np.arange(24), settings=quick, space={"heads": [5]}, trials=1)
 
 
 def test_whole_bounds_of_a_fraction_are_searched_between_too(made_cohort):

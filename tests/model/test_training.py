@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,18 +94,37 @@ def test_checkpoints_of_other_settings_are_not_gone_on_from(made_cohort, tmp_pat
     assert not list(tmp_path.rglob("*.ckpt")) and len(list(tmp_path.rglob("metrics.csv"))) == 2
 
 
-def test_a_logger_that_is_not_there_is_one_clear_error(made_cohort, tmp_path):
-    model = build_model("neuromoe-paper", **QUICK | {"loggers": "csv, tensorbord"})
-    model.folder = tmp_path
-    with pytest.raises(InputError, match="tensorbord"):
+def test_what_lightning_cannot_use_is_one_clear_error(made_cohort):
+    model = build_model("neuromoe-paper", **QUICK | {"strategy": "dpp"})
+    with pytest.raises(InputError, match="dpp"):
         model.fit(made_cohort(), np.arange(24))
 
 
-@pytest.mark.parametrize("wrong", [{"precision": "float16"}, {"strategy": "dpp"}])
-def test_what_lightning_cannot_use_is_one_clear_error(wrong, made_cohort):
-    model = build_model("neuromoe-paper", **QUICK | wrong)
-    with pytest.raises(InputError, match=next(iter(wrong.values()))):
-        model.fit(made_cohort(), np.arange(24))
+@pytest.mark.parametrize("damage", ["moved", "half"])
+def test_a_checkpoint_that_was_moved_or_is_half_is_trained_again(damage, made_cohort, tmp_path):
+    cohort = made_cohort()
+
+    def fit(folder):
+        model = build_model("neuromoe-paper", **QUICK)
+        model.folder = str(folder)
+        return model.fit(cohort, np.arange(24)).predict_proba(cohort, np.arange(24, 36))
+
+    first = fit(tmp_path / "one")
+    if damage == "moved":
+        (tmp_path / "one").rename(tmp_path / "two")
+    else:
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        [last] = (tmp_path / "two").rglob("last.ckpt")
+        last.write_bytes(last.read_bytes()[:-2000])
+    assert np.array_equal(fit(tmp_path / "two"), first)
+
+
+def test_a_training_that_runs_away_says_so_and_predicts_nothing(made_cohort):
+    cohort = made_cohort()
+    model = build_model("neuromoe-paper", **QUICK | {"learning_rate": 1e20}).fit(cohort, np.arange(24))
+    assert "ran away" in model.diagnosis[0]
+    with pytest.raises(InputError, match="found NaN for 12 of 12"):
+        model.predict_proba(cohort, np.arange(24, 36))
 
 
 def test_tensorboard_gets_the_losses(made_cohort, tmp_path):
