@@ -20,7 +20,8 @@ def as_volumes(volumes: ArrayLike, name: str) -> NDArray:
     """Return maps as an array, or raise InputError where they are no real numbers."""
     try:
         array = np.asarray(volumes)
-    except ValueError:
+        array = array.astype(np.float32) if array.dtype == object else array
+    except (TypeError, ValueError):
         array = np.asarray(volumes, object)
     if array.dtype.kind not in "fiub":
         raise InputError(

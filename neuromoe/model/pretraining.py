@@ -105,7 +105,7 @@ def pretrain(
     Raises
     ------
     InputError
-        Fewer than three people have maps, or a setting is unknown.
+        Fewer than three people have maps, a setting is unknown, or the training ran away.
 
     References
     ----------
@@ -199,7 +199,15 @@ def _explained(network: MaskedScans, read: Reader, rows: NDArray, s: Pretraining
             batch = read(rows[start : start + s.batch_size]).to(s.device_now())
             for name, (wrong_B, whole_B) in network.errors(batch).items():
                 sums[name] += [float(wrong_B.double().sum()), float(whole_B.double().sum())]
-    return {name: float(1 - wrong / whole) if whole else 0.0 for name, (wrong, whole) in sums.items()}
+    explained = {name: float(1 - wrong / whole) if whole else 0.0 for name, (wrong, whole) in sums.items()}
+    if not np.isfinite([*explained.values()]).all():
+        raise InputError(
+            expected="an error of hidden patches that is finite",
+            found=", ".join(f"{name} {share}" for name, share in explained.items()),
+            where="the pretraining",
+            fix="look for NaN and huge values in the maps, or lower learning_rate",
+        )
+    return explained
 
 
 def _weights(network: MaskedScans) -> dict[str, dict[str, NDArray]]:

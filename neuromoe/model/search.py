@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.core.errors import InputError
 from neuromoe.model._fit_checks import check_positions
 from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model._linear import balanced_weights, weighted_nll
+from neuromoe.model.base import Model
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.registry import build_model
 
@@ -93,10 +94,7 @@ def search_settings(
             setting: _suggest(trial, setting, values, getattr(defaults, setting)) for setting, values in space.items()
         }
         try:
-            model = build_model(name, seed=seed, **{**settings, **chosen}).fit(cohort, rows)
-            targets = model._targets(cohort, rows)
-            log_proba = held_out_log_proba(model, cohort, rows, folds=folds)
-            loss = float(np.nan_to_num(weighted_nll(log_proba, targets, balanced_weights(targets, True)), nan=np.inf))
+            loss = _held_out_loss(build_model(name, seed=seed, **{**settings, **chosen}), cohort, rows, folds)
         # Settings that do not go together, or with which a network's weights run away, are no good ones.
         except InputError as err:
             failed.append(err)
@@ -117,9 +115,25 @@ def search_settings(
     finally:
         optuna.logging.set_verbosity(before)
     best = min(tried, key=lambda one: one["loss"])
-    if failed and best["loss"] == np.inf:
+    if best["loss"] == np.inf:
         raise failed[-1]
     return Found({**settings, **best["settings"]}, best["loss"], tried)
+
+
+def _held_out_loss(model: Model, cohort: Cohort, rows: NDArray, folds: int) -> float:
+    """Fit a model; return the log loss of people held out."""
+    model.fit(cohort, rows)
+    targets = model._targets(cohort, rows)
+    log_proba = held_out_log_proba(model, cohort, rows, folds=folds)
+    loss = float(weighted_nll(log_proba, targets, balanced_weights(targets, True)))
+    if not np.isfinite(loss):
+        raise InputError(
+            expected="a finite log loss of people held out",
+            found=str(loss),
+            where=f"the training of {model.name}",
+            fix="search lower values of learning_rate",
+        )
+    return loss
 
 
 def _optuna() -> Any:

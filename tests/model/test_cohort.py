@@ -119,6 +119,13 @@ def test_a_store_is_checked_as_arrays_are(tmp_path):
         Cohort.open(_store(tmp_path, "joint"))
     with pytest.raises(InputError, match="at least one voxel of brain"):
         Cohort.open(_store(tmp_path, places=0))
+    np.save(tmp_path / "quality_anat.npy", np.empty((1, 0), np.float32))
+    with pytest.raises(InputError, match="expected 2 rows, as in index.tsv, found 1"):
+        Cohort.open(tmp_path)
+    for name in ("anat.npy", "tokens.npy", "index.tsv"):
+        (_store(tmp_path) / name).unlink()
+        with pytest.raises(InputError, match="a store, whole"):
+            Cohort.open(tmp_path)
 
 
 def test_quality_numbers_of_a_table_are_known_by_name(rng):
@@ -131,3 +138,11 @@ def test_quality_numbers_of_a_table_are_known_by_name(rng):
     assert numbers.keys() == {"snr", "motion"}
     for name, values in quality_numbers(swapped, np.arange(4), "func", None).items():
         np.testing.assert_array_equal(values, numbers[name])
+
+
+@pytest.mark.parametrize(
+    "maps", [None, np.zeros((2, 1, 8, 8, 8)), {"anat": np.full((2, 1, 8, 8, 8), "x")}, {"anat": [[1], [1, 2]]}]
+)
+def test_maps_of_another_kind_are_refused(maps):
+    with pytest.raises(InputError, match="found"):
+        Cohort.from_arrays(maps=maps, labels=[0, 1])

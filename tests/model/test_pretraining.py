@@ -71,6 +71,11 @@ def test_one_spoilt_scan_is_pulled_back_to_the_others(rng):
     assert read.square().mean() < 3.5**2
 
 
+def test_a_pretraining_that_runs_away_is_an_error(unlabeled):
+    with pytest.raises(InputError, match="expected an error of hidden patches that is finite"):
+        pretrain(unlabeled, **QUICK | {"learning_rate": 1e30})
+
+
 def test_only_people_without_a_label_are_looked_at(unlabeled):
     assert pretrain(unlabeled, **QUICK).participants == [f"p{i}" for i in range(12, 24)]
     assert pretrain(unlabeled, np.arange(4), **QUICK).participants == [f"p{i}" for i in range(4)]
