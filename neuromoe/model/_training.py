@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import os
-import pickle
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -125,7 +125,7 @@ def _last(kept: Path) -> Path | None:
     try:
         callbacks = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]
         here = {state["dirpath"] for state in callbacks.values() if "dirpath" in state} == {os.path.realpath(kept)}
-    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
+    except (RuntimeError, EOFError, KeyError, UnpicklingError):
         here = False
     if not here:
         print(f"note: {path} is damaged or was moved: training starts again", flush=True)
