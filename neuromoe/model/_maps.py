@@ -18,7 +18,7 @@ from neuromoe.model.cohort import CLINICAL, Cohort
 # Values of a block of people: 64 MB of float32.
 _BLOCK = 2**24
 # So many times as far from the mean map as is usual, a map is a fault of its scale or worse.
-FAR = 10.0
+_FAR = 10.0
 
 Read = Callable[[NDArray], NDArray]
 
@@ -92,7 +92,7 @@ class Maps:
     frame: Frame
 
     @classmethod
-    def fit(cls, read: Read, owners: NDArray, *, far: float = FAR) -> Self:
+    def fit(cls, read: Read, owners: NDArray, *, far: float = _FAR) -> Self:
         """Learn where maps lie; three passes over them. Those `far` times as far as usual count as pulled back."""
         every = blocks(len(owners), read(np.arange(1)).shape[1])
         longest = far * _usual(np.concatenate([_lengths(read(rows)) for rows in every]))

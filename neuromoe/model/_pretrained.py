@@ -16,6 +16,7 @@ from torch import Tensor
 
 from neuromoe.core.atomic import write_json
 from neuromoe.core.errors import InputError
+from neuromoe.model._reader import near_tokens
 from neuromoe.model.cohort import Cohort
 from neuromoe.model.patches import spread_patches
 from neuromoe.model.saving import read_arrays, read_facts, write_arrays
@@ -44,10 +45,7 @@ class Scaling:
 
     def apply(self, tokens_BTF: Tensor) -> Tensor:
         """Return the patches less the mean map, in deviations of a voxel; in place."""
-        away_BTF = tokens_BTF.sub_(torch.from_numpy(self.mean))
-        length_B = torch.linalg.vector_norm(away_BTF, dim=(1, 2), dtype=torch.float64).clamp(min=1e-300)
-        kept_B = (float(self.limit[0]) / length_B).clamp(max=1) / float(self.scale[0])
-        return away_BTF.mul_(kept_B[:, None, None].float())
+        return near_tokens(tokens_BTF, self.mean, self.limit, 1 / float(self.scale[0]))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray], name: str) -> "Scaling":

@@ -12,7 +12,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuromoe.model._learner import Batch
+from neuromoe.model._maps import pull
 from neuromoe.model.loading import PatchDataset
+
+
+def near_tokens(tokens_BTF: Tensor, mean: NDArray, limit: NDArray, factor: float) -> Tensor:
+    """Return patches less the mean map, none further from it than the limit, times a factor; in place where they can.
+
+    Parameters
+    ----------
+    tokens_BTF : tensor (B, T, F)
+        Of several people, on the CPU.
+    mean : array, float32
+        As many values as a person's patches.
+    limit : array (1,)
+        Distance from the mean map beyond which a map is read as if it lay there.
+    factor : float
+        One over the deviation of a voxel.
+    """
+    mean_TF = torch.from_numpy(mean).view(tokens_BTF.shape[1:])
+    near_BF = pull(tokens_BTF.sub_(mean_TF).flatten(1).numpy(), float(limit[0]))
+    return torch.from_numpy(near_BF).view_as(tokens_BTF).mul_(factor)
 
 
 # A class and no closure, which a worker that is not forked could not be sent.

@@ -19,10 +19,11 @@ from neuromoe.model._kernel_ridge import KernelFit
 from neuromoe.model._learner import Batch
 from neuromoe.model._linear import balanced_weights, log_softmax
 from neuromoe.model._linear_experts import Compared, LinearExpert, LinearTraining, shares, trust_of
-from neuromoe.model._maps import Frame, Read, pull, reader_of
+from neuromoe.model._maps import Frame, Read, reader_of
 from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
 from neuromoe.model._network_model import NetworkModel
 from neuromoe.model._quality import QualityEncoder, quality_numbers
+from neuromoe.model._reader import near_tokens
 from neuromoe.model.cohort import CLINICAL, Cohort
 from neuromoe.model.loading import PatchDataset
 from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
@@ -139,11 +140,9 @@ class NeuroMoE(NetworkModel):
 
     def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
         """Read patches less the training people's mean, in deviations of a voxel, none too far from it."""
-        tokens_BTF = super()._tokens(patches, name, rows)
-        expert = self.linear[name]
-        mean_TF = torch.from_numpy(expert.mean).view(tokens_BTF.shape[1:])
-        near_BF = pull(tokens_BTF.sub_(mean_TF).flatten(1).numpy(), float(expert.limit[0]))
-        return torch.from_numpy(near_BF).view_as(tokens_BTF).mul_(mean_TF.numel() ** 0.5 / float(expert.scale[0]))
+        tokens_BTF, expert = super()._tokens(patches, name, rows), self.linear[name]
+        factor = expert.mean.size**0.5 / float(expert.scale[0])
+        return near_tokens(tokens_BTF, expert.mean, expert.limit, factor)
 
     def _quality_of(self, cohort: Cohort, positions: NDArray) -> NDArray:
         """Return encoded quality numbers (n, M, Q), zeros where absent or clinical; reads the maps."""
