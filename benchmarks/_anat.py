@@ -9,7 +9,7 @@ import numpy as np
 from _cases import Case, clock, peak_mb
 from _segment import tissue_overlap
 
-from neuromoe.core.images import dice
+from neuromoe.imaging.images import dice
 
 PHANTOMS = ["plain"]
 REAL = ["sub-ms01", "sub-forrest02"]
@@ -23,7 +23,7 @@ def _one(folder: Path, pattern: str) -> Path | None:
 
 
 def _raw(case: Case):
-    from neuromoe.core.images import load_image
+    from neuromoe.imaging.images import load_image
 
     return load_image(_one(case.bids / case.person, "*_T1w.nii.gz"), ndim=3)
 
@@ -35,7 +35,7 @@ def _t1w(case: Case):
 
 
 def _true_mask(case: Case) -> np.ndarray | None:
-    from neuromoe.core.images import load_image
+    from neuromoe.imaging.images import load_image
 
     folder = case.bids / "derivatives/reference" / case.person if case.real else case.truth / "anat"
     path = _one(folder, "*_desc-brain_mask.nii.gz") if folder.is_dir() else None
@@ -50,7 +50,7 @@ def _mask_numbers(case: Case, mask: np.ndarray, cpu_s: float) -> dict[str, float
 
 def mask_ours(case: Case) -> dict[str, float]:
     from neuromoe.anat._brain import find_brain
-    from neuromoe.core.template import Template
+    from neuromoe.imaging.template import Template
 
     head, template = _t1w(case), Template.load(case.template)
     with clock() as spent:
@@ -61,7 +61,7 @@ def mask_ours(case: Case) -> dict[str, float]:
 def mask_ants(case: Case) -> dict[str, float]:
     import ants
 
-    from neuromoe.core.ants import to_ants
+    from neuromoe.registration.ants import to_ants
 
     image = to_ants(_t1w(case))
     with clock() as spent:
@@ -81,7 +81,7 @@ def bias_ours(case: Case) -> dict[str, float]:
 def bias_n4(case: Case) -> dict[str, float]:
     import ants
 
-    from neuromoe.core.ants import to_ants
+    from neuromoe.registration.ants import to_ants
 
     raw = _raw(case)
     image = to_ants(raw)
@@ -93,7 +93,7 @@ def bias_n4(case: Case) -> dict[str, float]:
 def _bias_numbers(case: Case, raw, corrected: np.ndarray, cpu_s: float) -> dict[str, float]:
     """Return the spread of what is left of the true field in the true brain, as a share, for phantoms."""
     from neuromoe.anat._head import stretch
-    from neuromoe.core.images import load_image
+    from neuromoe.imaging.images import load_image
 
     numbers = {"cpu_s": cpu_s, "peak_mb": peak_mb()}
     if case.real:
@@ -107,7 +107,7 @@ def _bias_numbers(case: Case, raw, corrected: np.ndarray, cpu_s: float) -> dict[
 def _tissues(case: Case, backend: str) -> dict[str, float]:
     from neuromoe.anat._brain import find_brain
     from neuromoe.anat._tissues import segment
-    from neuromoe.core.template import Template
+    from neuromoe.imaging.template import Template
 
     head, template = _t1w(case), Template.load(case.template)
     brain = find_brain(head, template)
@@ -121,8 +121,8 @@ def _tissues(case: Case, backend: str) -> dict[str, float]:
 def tissues_atropos(case: Case) -> dict[str, float]:
     import ants
 
-    from neuromoe.core.ants import to_ants
-    from neuromoe.core.images import Image
+    from neuromoe.imaging.images import Image
+    from neuromoe.registration.ants import to_ants
 
     head = _t1w(case)
     mask = _mask_or_found(case, head)
@@ -137,7 +137,7 @@ def tissues_atropos(case: Case) -> dict[str, float]:
 
 def _tissue_numbers(case: Case, parts: np.ndarray, mask: np.ndarray, cpu_s: float) -> dict[str, float]:
     """Compare probabilities of CSF, GM and WM (3, X, Y, Z) with the true labels, for phantoms."""
-    from neuromoe.core.images import load_image
+    from neuromoe.imaging.images import load_image
 
     numbers = {"cpu_s": cpu_s, "peak_mb": peak_mb()}
     if case.real:
@@ -149,7 +149,7 @@ def _tissue_numbers(case: Case, parts: np.ndarray, mask: np.ndarray, cpu_s: floa
 
 def _mask_or_found(case: Case, head) -> np.ndarray:
     from neuromoe.anat._brain import find_brain
-    from neuromoe.core.template import Template
+    from neuromoe.imaging.template import Template
 
     mask = _true_mask(case)
     return find_brain(head, Template.load(case.template)).mask if mask is None else mask
@@ -158,7 +158,7 @@ def _mask_or_found(case: Case, head) -> np.ndarray:
 def _brains(case: Case) -> tuple[Any, Any, Any]:
     """Return the person's head, the brain, by the true mask where there is one, and the template."""
     from neuromoe.anat._register import brain_image
-    from neuromoe.core.template import Template
+    from neuromoe.imaging.template import Template
 
     head, template = _t1w(case), Template.load(case.template)
     mask = _mask_or_found(case, head)
@@ -168,8 +168,8 @@ def _brains(case: Case) -> tuple[Any, Any, Any]:
 def _registration_numbers(case: Case, chain, head, template, cpu_s: float) -> dict[str, float]:
     """Return tissue overlap, share of folded voxels and, for phantoms, overlap of the true labels and distance, mm."""
     from neuromoe.anat._jacobian import determinants
-    from neuromoe.core.geometry import map_points
-    from neuromoe.core.transforms import read_transform
+    from neuromoe.imaging.geometry import map_points
+    from neuromoe.imaging.transforms import read_transform
 
     points = map_points(chain, template.grid.world())
     inside = template.brain_mask
@@ -185,8 +185,7 @@ def _registration_numbers(case: Case, chain, head, template, cpu_s: float) -> di
 
 def _label_overlap(case: Case, template, points: np.ndarray) -> dict[str, float]:
     """Compare a phantom's true labels, brought by the map, with those of the template: no noise takes part."""
-    from neuromoe.core.geometry import sample
-    from neuromoe.core.images import load_image
+    from neuromoe.imaging.images import load_image, sample
 
     true = load_image(_one(case.truth / "anat", "*_dseg.nii.gz"), ndim=3)
     inside = template.brain_mask.ravel()
@@ -212,7 +211,7 @@ def _register_ants(case: Case, kind: str) -> dict[str, float]:
     import ants
 
     from neuromoe.anat._head import at_voxel_mm
-    from neuromoe.core.ants import chains, to_ants
+    from neuromoe.registration.ants import chains, to_ants
 
     head, brain, template = _brains(case)
     fixed, moving = to_ants(template.brain), to_ants(at_voxel_mm(brain, TARGET_MM))

@@ -13,10 +13,10 @@ import numpy as np
 from _cases import Case, clock
 from numpy.typing import NDArray
 
-from neuromoe.core.ants import ants_affine
-from neuromoe.core.geometry import apply_affine, rigid_matrix
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.transforms import read_affines
+from neuromoe.imaging.geometry import apply_affine, rigid_matrix
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.transforms import read_affines
+from neuromoe.registration.ants import ants_affine
 
 PHANTOMS = ["plain", "jumps", "spikes", "low_snr", "drift"]
 REAL = ["sub-forrest02"]
@@ -25,7 +25,7 @@ VOLUMES = 24
 
 def ours(case: Case, volumes: int = VOLUMES) -> dict[str, float]:
     """Estimate the motion as `func correct` does."""
-    from neuromoe.core.motion import estimate_motion
+    from neuromoe.registration.motion import estimate_motion
 
     run, truth = _run(case, volumes)
     estimate_motion(run.data[..., :4], run.affine)  # What a first call costs once is no cost per volume.
@@ -43,7 +43,7 @@ def ants_boldrigid(case: Case) -> dict[str, float]:
     """Call `ants.motion_correction` as its documentation does."""
     import ants
 
-    from neuromoe.core.ants import to_ants
+    from neuromoe.registration.ants import to_ants
 
     run, truth = _run(case, VOLUMES)
     image = ants.from_numpy(run.data.astype(np.float32), spacing=[*run.voxel_mm.tolist(), 2.0])

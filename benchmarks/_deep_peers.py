@@ -11,9 +11,9 @@ from _simulators import MODALITIES, SIDE, Simulated
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._inner import split_inner
-from neuromoe.model.patches import join_patches
+from neuromoe.cohort.clinical import ClinicalEncoder
+from neuromoe.cohort.inner import split_inner
+from neuromoe.cohort.patches import join_patches
 
 DEEP = ("early-cnn", "early-transformer")
 EPOCHS, BATCH, PATIENCE, SHARE = 40, 8, 10, 0.2

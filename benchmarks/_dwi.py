@@ -16,17 +16,17 @@ from _cases import Case, clock
 from _truth import motion_mm
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import coregister
-from neuromoe.core.geometry import apply_affine
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.transforms import LPS, read_affines
 from neuromoe.dwi._correction import Settings, correct_series, denoised
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._mask import brain_mask
 from neuromoe.dwi._normalization import fit_maps
 from neuromoe.dwi._series import Series, read_runs
 from neuromoe.dwi._tensor import Maps, fit_tensor, tensor_maps
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.transforms import LPS, read_affines
+from neuromoe.registration.coregister import coregister
 
 PHANTOMS = ["plain", "moved"]
 REAL = ["sub-tosh"]
@@ -77,7 +77,7 @@ def ants_boldrigid(series: Series, case: Case) -> tuple[NDArray, Gradients, NDAr
 
     import ants
 
-    from neuromoe.core.ants import to_ants
+    from neuromoe.registration.ants import to_ants
 
     data, affine = series.on_one_grid(), series.grid.affine
     fixed, motion = to_ants(Image(data[..., 0], affine)), [np.eye(4)]

@@ -8,9 +8,9 @@ import numpy as np
 from _cases import make_phantom
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid, resample, rigid_matrix, sample
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.transforms import Affine
+from neuromoe.imaging.geometry import Grid, rigid_matrix
+from neuromoe.imaging.images import Image, load_image, resample, sample
+from neuromoe.imaging.transforms import Affine
 
 SEED = 7
 MARGIN_MM = 25.0

@@ -12,10 +12,10 @@ from _deep_peers import DEEP, learn_deep
 from _simulators import MODALITIES, Simulated
 from numpy.typing import NDArray
 
+from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.model import Cohort, build_model
-from neuromoe.model._clinical import ClinicalEncoder
 from neuromoe.model.auto import NeuroMoEAuto
-from neuromoe.model.base import Model
+from neuromoe.model.shared.base import Model
 
 # `neuromoe-auto` first: it fits those that it chooses from, which are then not fitted again.
 OURS = (

@@ -8,7 +8,7 @@ sides.
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import dice
+from neuromoe.imaging.images import dice
 
 CSF, GM, WM = 0, 1, 2
 STARTS = (0.33, 0.6, 0.9)

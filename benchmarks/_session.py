@@ -17,10 +17,10 @@ import numpy as np
 from _cases import Case, clock, peak_mb
 from _truth import fa_error, mask_dice, motion_mm, registration_mm
 
-from neuromoe.core.ants import ants_affine, chains
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import read_affines, read_transform
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import read_affines, read_transform
+from neuromoe.registration.ants import ants_affine, chains
 
 REPOSITORY = Path(__file__).parent.parent
 PHANTOMS = ["plain"]
@@ -100,7 +100,7 @@ def _peer_dwi(case: Case, path: Path, t1w, folder: str, steps: dict[str, float])
     from dipy.denoise.localpca import mppca
     from dipy.reconst.dti import TensorModel
 
-    from neuromoe.core.gradients import read_gradients, stored_affine
+    from neuromoe.imaging.gradients import read_gradients, stored_affine
 
     image = load_image(path)
     stem = str(path).removesuffix(".nii.gz")
@@ -181,13 +181,13 @@ def _peer_bold(case: Case, path: Path, anatomy: tuple, folder: str, steps, bold_
 
 
 def _to_ants(image: Image):
-    from neuromoe.core.ants import to_ants
+    from neuromoe.registration.ants import to_ants
 
     return to_ants(image)
 
 
 def _from_ants(image) -> Image:
-    from neuromoe.core.transforms import LPS
+    from neuromoe.imaging.transforms import LPS
 
     lps = np.eye(4)
     lps[:3, :3] = image.direction * np.array(image.spacing)

@@ -4,10 +4,10 @@ import numpy as np
 from _cases import Case
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import apply_affine, map_points, resample
-from neuromoe.core.images import Image, dice, load_image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Chain, read_affines, read_transform
+from neuromoe.imaging.geometry import apply_affine, map_points
+from neuromoe.imaging.images import Image, dice, load_image, resample
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Chain, read_affines, read_transform
 
 
 def truth_on(case: Case, modality: str, ending: str, image: Image) -> NDArray:

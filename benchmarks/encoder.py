@@ -72,7 +72,7 @@ def brain_places(cell: Cell) -> Any:
 def make_encoder(cell: Cell) -> Any:
     import torch
 
-    from neuromoe.model.encoders import Encoder
+    from neuromoe.model.networks.encoders import Encoder
 
     size: dict[str, Any] = {"width": cell.width, "layers": cell.layers, "heads": HEADS, "widening": WIDENING}
     return Encoder(PATCH**3, torch.from_numpy(brain_places(cell)), **size, dropout=0.0)

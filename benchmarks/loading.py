@@ -42,7 +42,7 @@ def write_store(folder: Path, sides: tuple[int, int, int], people: int, channels
     import numpy as np
     import pandas as pd
 
-    from neuromoe.model.patches import brain_patches, patch_grid
+    from neuromoe.cohort.patches import brain_patches, patch_grid
 
     folder.mkdir(parents=True, exist_ok=True)
     mask = brain(sides)
@@ -65,8 +65,8 @@ def training_loader(cohort: Any, *, shuffle: bool = False) -> Any:
     import numpy as np
     import torch
 
-    from neuromoe.model._reader import Reader
-    from neuromoe.model.loading import PatchDataset, batch_loader
+    from neuromoe.cohort.loading import PatchDataset, batch_loader
+    from neuromoe.model.networks.reader import Reader
 
     people, names = np.arange(len(cohort)), list(cohort.tokens)
     none, targets = torch.zeros((len(people), len(names), 0)), torch.zeros(len(people), dtype=torch.int64)
@@ -81,8 +81,8 @@ def nifti_loader(files: list[Path], kept_T: Any) -> Any:
     import numpy as np
     import torch
 
-    from neuromoe.model.loading import batch_loader
-    from neuromoe.model.patches import cut_patches
+    from neuromoe.cohort.loading import batch_loader
+    from neuromoe.cohort.patches import cut_patches
 
     def read(rows: Any) -> torch.Tensor:
         volumes = [np.asarray(nib.load(files[row]).dataobj, np.float32)[None] for row in rows]
@@ -100,8 +100,8 @@ def measure_speed(folder: Path, repeats: int) -> dict[str, float]:
     import nibabel as nib
     import numpy as np
 
+    from neuromoe.cohort.patches import cut_patches, flat_places, patch_grid
     from neuromoe.model import Cohort
-    from neuromoe.model.patches import cut_patches, flat_places, patch_grid
 
     mask, places = write_store(folder, (91, 109, 91), PEOPLE, {"anat": 1})
     kept_T, rng = flat_places(places, patch_grid(mask.shape)), np.random.default_rng(0)

@@ -27,8 +27,8 @@ sys.path.insert(0, str(HERE.parent))
 from _cases import clock, prepared_template, read_cells  # noqa: E402
 from _heads import CHANGES, Head, find_heads  # noqa: E402
 
-from neuromoe.core.header import check_header  # noqa: E402
-from neuromoe.core.images import Image, dice, load_image, volume_ml  # noqa: E402
+from neuromoe.imaging.header import check_header  # noqa: E402
+from neuromoe.imaging.images import Image, dice, load_image, volume_ml  # noqa: E402
 
 RESULTS = HERE / "results" / "masks.jsonl"
 LOWEST = 0.85
@@ -53,7 +53,7 @@ def measure(head: Head, templates: dict[str, Path]) -> dict[str, dict]:
     from neuromoe.anat._head import correct_bias
     from neuromoe.anat._plausible import judge
     from neuromoe.core.quality import worst
-    from neuromoe.core.template import Template
+    from neuromoe.imaging.template import Template
 
     image, doubts = as_read(head, head.image.data)
     truth = as_read(head, head.brain)[0].data > 0.5
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def _measure_all(asked: argparse.Namespace) -> None:
-    from neuromoe.core.ants import single_threaded
+    from neuromoe.registration.ants import single_threaded
 
     single_threaded(0)
     templates = {} if asked.no_bundled else {"bundled": prepared_template(asked.work, None)}

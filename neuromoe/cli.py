@@ -17,7 +17,7 @@ import neuromoe
 from neuromoe.core.errors import InputError
 
 PACKAGE = Path(neuromoe.__file__).parent
-LIBRARY = ("core", "model", "commands")
+LIBRARY = ("commands", "model", "cohort", "registration", "fsl", "imaging", "core")
 
 
 def stages() -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ import neuromoe
 from neuromoe.cli import stages, step_function, steps
 from neuromoe.core.config import check_config
 from neuromoe.core.tables import read_table
-from neuromoe.core.template import read_description
+from neuromoe.imaging.template import read_description
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = [REPOSITORY / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")]

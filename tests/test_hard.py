@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from neuromoe.core.quality import read_quality
+from neuromoe.core.saving import read_arrays
 from neuromoe.core.tables import read_table
-from neuromoe.model.saving import read_arrays
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bottle import write_bottle  # noqa: E402

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import map_points, sample
-from neuromoe.core.images import load_image
 from neuromoe.core.tables import read_table
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import read_transform
+from neuromoe.imaging.geometry import map_points
+from neuromoe.imaging.images import load_image, sample
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import read_transform
 
 REPOSITORY = Path(__file__).parent.parent
 SPACE = "MNI152NLin6Asym"

@@ -107,7 +107,7 @@ def test_a_second_run_does_nothing(finished):
 
 
 def test_editing_a_comment_reruns_nothing(finished):
-    edited = finished / "neuromoe" / "core" / "geometry.py"
+    edited = finished / "neuromoe" / "imaging" / "geometry.py"
     edited.write_text(edited.read_text() + "\n# A remark.\n")
     assert planned(finished) == set()
 

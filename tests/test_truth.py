@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from neuromoe.core.geometry import Grid, map_points, resample
-from neuromoe.core.gradients import read_gradients, stored_affine
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import read_affines, read_transform
+from neuromoe.imaging.geometry import Grid, map_points
+from neuromoe.imaging.gradients import read_gradients, stored_affine
+from neuromoe.imaging.images import Image, load_image, resample
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import read_affines, read_transform
 
 REPOSITORY = Path(__file__).parent.parent
 PEOPLE = ("sub-01", "sub-02", "sub-03")

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from neuromoe.anat._jacobian import determinants
 from neuromoe.anat._register import brain_image, overlap, register, register_by_ants, register_by_fsl
-from neuromoe.core.geometry import map_points
-from neuromoe.core.images import Image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Chain
+from neuromoe.imaging.geometry import map_points
+from neuromoe.imaging.images import Image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Chain
 
 DICE_WARN, DICE_FAIL, NCC_WARN, FOLDED_WARN = 0.9, 0.8, 0.6, 0.01
 # What is tried where the result of a preset of greedy, or of a kind of ANTs, is poor.

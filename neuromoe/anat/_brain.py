@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from neuromoe.anat._edge import settle
 from neuromoe.anat._head import at_voxel_mm, crop_neck, foreground, stretch
 from neuromoe.anat._start import Alignment, align, better, correlation, detail_correlation, linear
-from neuromoe.core.geometry import map_points, resample, sample
-from neuromoe.core.greedy import Deformation, greedy_deformable
-from neuromoe.core.images import Image, dice, solid
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain
+from neuromoe.imaging.geometry import map_points
+from neuromoe.imaging.images import Image, dice, resample, sample, solid
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, Chain
+from neuromoe.registration.greedy import Deformation, greedy_deformable
 
 # How far around the brain the last linear and the deformable step look, mm.
 NEAR_MM, TOUCHING_MM = 8.0, 4.0

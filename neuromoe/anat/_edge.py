@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._head import at_voxel_mm, stretch
-from neuromoe.core.images import Image
+from neuromoe.imaging.images import Image
 
 WORK_MM, STRIDE = 2.0, 3
 # Distances from the border at which the signal is averaged, mm; negative is inside.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import Image, solid
+from neuromoe.imaging.images import Image, solid
 
 COARSE_MM = 4.0
 # A head from the vertex to below the cerebellum is shorter.
@@ -59,7 +59,7 @@ def correct_bias(image: Image, *, voxel_mm: float = 2.0, shrink_factor: int = 4)
     shrink_factor : int, default=4
         N4's own subsampling of that copy.
     """
-    from neuromoe.core.ants import bias_field
+    from neuromoe.registration.ants import bias_field
 
     coarse = at_voxel_mm(crop_neck(image), voxel_mm)
     field = bias_field(coarse, foreground(coarse), shrink_factor=shrink_factor)

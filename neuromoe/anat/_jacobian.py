@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid
+from neuromoe.imaging.geometry import Grid
 
 
 def determinants(points: NDArray, grid: Grid) -> NDArray:

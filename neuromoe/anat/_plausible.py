@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from neuromoe.anat._brain import Brain
 from neuromoe.anat._start import STRETCH
-from neuromoe.core.images import Image, volume_ml
 from neuromoe.core.quality import worst
+from neuromoe.imaging.images import Image, volume_ml
 
 # Volumes of brains from three years of age to old age, with room for how tightly a mask is drawn, ml.
 POSSIBLE_ML, USUAL_ML = (500.0, 2300.0), (800.0, 2100.0)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from neuromoe.anat._brain import Brain
 from neuromoe.anat._head import at_voxel_mm, foreground, stretch
-from neuromoe.core.images import Image, volume_ml
 from neuromoe.core.quality import energy_ratio, entropy_focus
+from neuromoe.imaging.images import Image, volume_ml
 
 TISSUES = ("csf", "gm", "wm")
 SURE = 0.8

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from neuromoe.anat._head import at_voxel_mm
 from neuromoe.anat._jacobian import determinants, log_jacobian
-from neuromoe.core.geometry import Grid, sample
-from neuromoe.core.greedy import Deformation, greedy_affine, greedy_field, greedy_inverse
-from neuromoe.core.images import Image, dice
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain, Displacement
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image, dice, sample
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, Chain, Displacement
+from neuromoe.registration.greedy import Deformation, greedy_affine, greedy_field, greedy_inverse
 
 MARGIN_MM, TAPER_MM = 16.0, 10.0
 
@@ -141,8 +141,8 @@ def no_finer(image: Image, voxel_mm: float) -> Image:
 
 
 def register_by_ants(brain: Image, template: Template, *, voxel_mm: float, kind: str, seed: int) -> tuple[Chain, Chain]:
-    """Register a brain to the template's brain by ANTs; `kind` is one of :data:`neuromoe.core.ants.KINDS`."""
-    from neuromoe.core.ants import ants_deformable
+    """Register a brain to the template's brain by ANTs; `kind` is one of :data:`neuromoe.registration.ants.KINDS`."""
+    from neuromoe.registration.ants import ants_deformable
 
     chain, inverse = ants_deformable(*_coarse(brain, template, voxel_mm), kind=kind, seed=seed)
     return tuple(map(tapered, chain)), tuple(map(tapered, inverse))
@@ -150,7 +150,7 @@ def register_by_ants(brain: Image, template: Template, *, voxel_mm: float, kind:
 
 def register_by_fsl(brain: Image, template: Template) -> tuple[Chain, Chain]:
     """Register a brain to the template's brain by FLIRT and FNIRT; results as :func:`register` has them."""
-    from neuromoe.core.fsl import fnirt
+    from neuromoe.fsl import fnirt
 
     chain, inverse = fnirt(brain_image(template.head, template.mask), brain)
     return tuple(map(tapered, chain)), tuple(map(tapered, inverse))

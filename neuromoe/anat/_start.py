@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.anat._head import HEIGHT_MM, at_voxel_mm, foreground
-from neuromoe.core.geometry import map_points, rotation_matrix, sample
-from neuromoe.core.greedy import greedy_affine
-from neuromoe.core.images import Image
-from neuromoe.core.transforms import Affine, Chain
+from neuromoe.imaging.geometry import map_points, rotation_matrix
+from neuromoe.imaging.images import Image, sample
+from neuromoe.imaging.transforms import Affine, Chain
+from neuromoe.registration.greedy import greedy_affine
 
 # After an affine the details of heads laid rightly correlated by .56 and more, with vast ventricles by .47; of heads
 # laid wrongly below .2.

@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 
 from neuromoe.anat._head import at_voxel_mm, stretch
 from neuromoe.anat._mixture import mixture_probabilities
-from neuromoe.core.ants import tissue_probabilities
-from neuromoe.core.geometry import map_points, sample
-from neuromoe.core.images import Image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Chain
+from neuromoe.imaging.geometry import map_points
+from neuromoe.imaging.images import Image, sample
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Chain
+from neuromoe.registration.ants import tissue_probabilities
 
 # Atropos is dear on fine voxels.
 VOXEL_MM = {"ants": 1.25, "torch": 1.0}

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from neuromoe.anat._attempts import Attempt, assess
 from neuromoe.anat._register import brain_image, centers_on_each_other, no_finer, tapered
-from neuromoe.core.geometry import Grid, apply_affine, resample
-from neuromoe.core.greedy import Deformation, greedy_affine, greedy_deformable
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain, read_transform
+from neuromoe.imaging.geometry import Grid, apply_affine
+from neuromoe.imaging.images import Image, load_image, resample
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, Chain, read_transform
+from neuromoe.registration.greedy import Deformation, greedy_affine, greedy_deformable
 
 # The mean guides registrations on 2 mm voxels: finer ones than this would cost and bring nothing.
 FINEST_MM = 1.0

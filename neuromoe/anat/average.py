@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from neuromoe.core.ants import single_threaded
-from neuromoe.core.images import load_image, save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import write_quality
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import write_transform
+from neuromoe.imaging.images import load_image, save_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import write_transform
+from neuromoe.registration.ants import single_threaded
 
 
 def average(

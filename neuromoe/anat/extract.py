@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from neuromoe.core.ants import single_threaded
-from neuromoe.core.header import check_header
-from neuromoe.core.images import load_image, save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import worst, write_quality
-from neuromoe.core.template import Template
+from neuromoe.imaging.header import check_header
+from neuromoe.imaging.images import load_image, save_image
+from neuromoe.imaging.template import Template
+from neuromoe.registration.ants import single_threaded
 
 
 def extract(
@@ -67,7 +67,7 @@ def extract(
     from neuromoe.anat._plausible import judge
     from neuromoe.anat._quality import tissue_quality
     from neuromoe.anat._tissues import by_intensity, segment
-    from neuromoe.core.fsl import bet, fast
+    from neuromoe.fsl import bet, fast
 
     raw = load_image(t1w, ndim=3)
     check_content(raw, t1w)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.bids._scan import Found
-from neuromoe.core.gradients import B0_MAX_S_MM2, Gradients
+from neuromoe.imaging.gradients import B0_MAX_S_MM2, Gradients
 
 
 @dataclass(frozen=True)

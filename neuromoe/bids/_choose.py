@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuromoe.bids._checks import Issue, error, warning
 from neuromoe.bids._scan import Found
-from neuromoe.core.gradients import LEAST_DIRECTIONS, Gradients, concatenate, determines_tensor
+from neuromoe.imaging.gradients import LEAST_DIRECTIONS, Gradients, concatenate, determines_tensor
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _fsl() -> list[str]:
 
 def _template_state(template: str) -> str:
     from neuromoe.core.errors import InputError
-    from neuromoe.core.template import BUNDLED, read_description
+    from neuromoe.imaging.template import BUNDLED, read_description
 
     if template == BUNDLED:
         return "nilearn: bundled, offline, brain only; for real data a whole-head template is better"

@@ -1,1 +1,1 @@
-"""The library under the stages: images, transforms, registration, provenance. Imports no stage."""
+"""Files, words and settings, under everything: imports nothing else of the package."""

@@ -80,8 +80,8 @@ def _imported(text: str) -> Iterator[str]:
 
     Examples
     --------
-    >>> list(_imported("from neuromoe.core import images, code"))
-    ['neuromoe.core', 'neuromoe.core.images', 'neuromoe.core.code']
+    >>> list(_imported("from neuromoe.core import errors, code"))
+    ['neuromoe.core', 'neuromoe.core.errors', 'neuromoe.core.code']
     """
     for package, names in _IMPORT.findall(text):
         yield package

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.images import Image
 from neuromoe.dwi._mask import otsu_threshold
 from neuromoe.dwi._series import Run, Series
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.imaging.images import Image
 
 _DEGREES = {"linear": 1, "quadratic": 2}
 # Far from the head a field of splines can be anything.
@@ -94,7 +94,7 @@ def without_bias(data: NDArray, affine: NDArray, gradients: Gradients, mask: NDA
     ----------
     Tustison NJ et al. 2010, doi:10.1109/TMI.2010.2046908.
     """
-    from neuromoe.core.ants import bias_field
+    from neuromoe.registration.ants import bias_field
 
     b0 = Image(data[..., gradients.is_b0].mean(axis=3), affine)
     field = bias_field(b0, mask, shrink_factor=2).clip(_LEAST_FIELD, _LARGEST_FIELD)

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import coregister
-from neuromoe.core.geometry import rigid_matrix, rigid_parameters
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import rigid_matrix, rigid_parameters
+from neuromoe.imaging.images import Image
+from neuromoe.registration.coregister import coregister
 
 # Finer than for other contrasts: what smoothing lets contrast pretend to be motion shrinks with it.
 _SCALES_MM = ((8.0, 4.0), (5.0, 2.0), (2.5, 1.0))

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.gradients import B0_MAX_S_MM2, Gradients
 from neuromoe.dwi._denoise import patch_reach
 from neuromoe.dwi._tensor import LEAST_SIGNALS, Tensor
+from neuromoe.imaging.gradients import B0_MAX_S_MM2, Gradients
 
 
 def denoise_by_dipy(series: NDArray, mask: NDArray, *, radius: int = 2) -> tuple[NDArray, NDArray]:

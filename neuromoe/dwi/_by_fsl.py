@@ -8,10 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.fsl import PhaseEncoding, correct_diffusion, dtifit, phase_encoding
-from neuromoe.core.geometry import Grid, rigid_matrix
-from neuromoe.core.gradients import Gradients, stored_affine
-from neuromoe.core.images import Image
 from neuromoe.core.provenance import metadata_of
 from neuromoe.dwi._artefacts import without_bias
 from neuromoe.dwi._checks import noise_of
@@ -29,6 +25,10 @@ from neuromoe.dwi._correction import (
 )
 from neuromoe.dwi._series import Series
 from neuromoe.dwi._tensor import Maps
+from neuromoe.fsl import PhaseEncoding, correct_diffusion, dtifit, phase_encoding
+from neuromoe.imaging.geometry import Grid, rigid_matrix
+from neuromoe.imaging.gradients import Gradients, stored_affine
+from neuromoe.imaging.images import Image
 
 Opposed = tuple[Image, PhaseEncoding]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.gradients import Gradients
+from neuromoe.imaging.gradients import Gradients
 
 
 def neighbor_correlation(series: NDArray, gradients: Gradients, mask: NDArray) -> float:

@@ -5,10 +5,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import rigid_parameters
-from neuromoe.core.gradients import Gradients, determines_tensor
-from neuromoe.core.images import Image, volume_ml
-from neuromoe.core.motion import mean_of_aligned
 from neuromoe.dwi._artefacts import without_bias, without_drift, without_ringing
 from neuromoe.dwi._by_dipy import denoise_by_dipy
 from neuromoe.dwi._checks import neighbor_correlation, noise_of
@@ -20,6 +16,10 @@ from neuromoe.dwi._normalization import fit_maps, unmask
 from neuromoe.dwi._orientation import Orientation, check_orientation
 from neuromoe.dwi._outliers import replace_lost, where_lost
 from neuromoe.dwi._series import Series
+from neuromoe.imaging.geometry import rigid_parameters
+from neuromoe.imaging.gradients import Gradients, determines_tensor
+from neuromoe.imaging.images import Image, volume_ml
+from neuromoe.registration.motion import mean_of_aligned
 
 
 @dataclass(frozen=True)

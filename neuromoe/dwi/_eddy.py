@@ -7,11 +7,11 @@ and c the centre. A shift along e cannot be told from the head's own.
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import apply_affine, rigid_matrix, rigid_parameters
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.images import Image
 from neuromoe.dwi._motion import LEAST_DIRECTIONS, MotionSettings, align, refine
 from neuromoe.dwi._prediction import predict_left_out
+from neuromoe.imaging.geometry import apply_affine, rigid_matrix, rigid_parameters
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.imaging.images import Image
 
 _SMOOTHING_MM = 4.0
 _MOST_POINTS = 25_000

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import largest_piece
+from neuromoe.imaging.images import largest_piece
 
 
 def brain_mask(b0: NDArray, weighted: NDArray, voxel_mm: NDArray) -> NDArray:

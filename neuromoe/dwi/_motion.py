@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import coregister
-from neuromoe.core.geometry import apply_affine, rigid_parameters
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.images import Image
-from neuromoe.core.motion import estimate_motion, mean_of_aligned
 from neuromoe.dwi._bridge import bridge
 from neuromoe.dwi._prediction import predict_left_out
+from neuromoe.imaging.geometry import apply_affine, rigid_parameters
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.imaging.images import Image
+from neuromoe.registration.coregister import coregister
+from neuromoe.registration.motion import estimate_motion, mean_of_aligned
 
 LEAST_DIRECTIONS = 6
 _HEAD_RADIUS_MM = 50.0

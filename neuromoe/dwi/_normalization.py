@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid, Transform, map_points, resample, sample
-from neuromoe.core.gradients import LEAST_DIRECTIONS, Gradients, determines_tensor
-from neuromoe.core.images import Image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain
 from neuromoe.dwi._by_dipy import fit_tensor_by_dipy
 from neuromoe.dwi._tensor import Maps, fit_tensor, tensor_maps
+from neuromoe.imaging.geometry import Grid, Transform, map_points
+from neuromoe.imaging.gradients import LEAST_DIRECTIONS, Gradients, determines_tensor
+from neuromoe.imaging.images import Image, resample, sample
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, Chain
 
 _DEFORMATION_MM = 3.0
 
@@ -127,10 +127,10 @@ def to_template_without_t1w(
     chain : tuple of transforms
         Template world to diffusion world.
     score : float
-        Of the affine; see `neuromoe.core.coregister.Coregistration`.
+        Of the affine; see `neuromoe.registration.coregister.Coregistration`.
     """
-    from neuromoe.core.coregister import coregister
-    from neuromoe.core.greedy import Deformation, greedy_deformable
+    from neuromoe.registration.coregister import coregister
+    from neuromoe.registration.greedy import Deformation, greedy_deformable
 
     brain = b0.like(np.where(mask.data > 0.5, b0.data, 0))
     fixed = template.brain

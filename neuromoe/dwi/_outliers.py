@@ -6,10 +6,10 @@ Axis letters: V volumes of a shell, Z slices.
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.motion import mean_of_aligned
 from neuromoe.dwi._motion import LEAST_DIRECTIONS, align
 from neuromoe.dwi._prediction import predict_left_out
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.registration.motion import mean_of_aligned
 
 _LEAST_VOXELS = 20
 _LEAST_LOSS = 0.1

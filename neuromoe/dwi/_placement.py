@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from neuromoe.core.coregister import Coregistration, lay_on_t1w
-from neuromoe.core.distortion import undistort_by_t1w
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import resample
-from neuromoe.core.images import Image, dice, load_image
-from neuromoe.core.transforms import Affine, Chain, read_transform
+from neuromoe.imaging.images import Image, dice, load_image, resample
+from neuromoe.imaging.transforms import Affine, Chain, read_transform
+from neuromoe.registration.coregister import Coregistration, lay_on_t1w
+from neuromoe.registration.distortion import undistort_by_t1w
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.gradients import Gradients
+from neuromoe.imaging.gradients import Gradients
 
 
 def leave_one_out_weights(directions: NDArray, reach_rad: float, noise: float) -> NDArray:

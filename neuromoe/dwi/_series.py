@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid, apply_affine, map_points, resample
-from neuromoe.core.gradients import Gradients, concatenate, read_gradients, stored_affine
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.transforms import Affine
+from neuromoe.imaging.geometry import Grid, apply_affine, map_points
+from neuromoe.imaging.gradients import Gradients, concatenate, read_gradients, stored_affine
+from neuromoe.imaging.images import Image, load_image, resample
+from neuromoe.imaging.transforms import Affine
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.gradients import Gradients
+from neuromoe.imaging.gradients import Gradients
 
 if TYPE_CHECKING:
     from torch import Tensor as Array

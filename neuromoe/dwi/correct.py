@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.ants import single_threaded
-from neuromoe.core.gradients import stored_affine, write_gradients
-from neuromoe.core.images import Image, save_image
 from neuromoe.core.provenance import metadata_of, write_sidecar
 from neuromoe.core.quality import write_quality
+from neuromoe.imaging.gradients import stored_affine, write_gradients
+from neuromoe.imaging.images import Image, save_image
+from neuromoe.registration.ants import single_threaded
 
 if TYPE_CHECKING:
     from neuromoe.dwi._series import Series
@@ -142,12 +142,12 @@ def correct(
     doi:10.1002/mrm.21890 (turning the gradients).
     """
     single_threaded(seed)
-    from neuromoe.core.fsl import read_encoded
     from neuromoe.dwi._by_fsl import correct_by_eddy, plan_eddy
     from neuromoe.dwi._checks import Limits, judge
     from neuromoe.dwi._correction import Settings, correct_series
     from neuromoe.dwi._motion import MotionSettings
     from neuromoe.dwi._series import Series, of_one_phase, read_runs
+    from neuromoe.fsl import read_encoded
 
     runs = read_runs(dwi, bval, bvec)
     images = read_encoded(fieldmaps or [], fieldmap_sidecars) if fieldmap_backend == "fsl" else []

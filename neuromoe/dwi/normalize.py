@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.gradients import read_gradients, stored_affine
-from neuromoe.core.images import Image, dice, load_image, save_image
 from neuromoe.core.provenance import failures_of, read_metadata, sidecar_path, write_sidecar
 from neuromoe.core.quality import write_quality
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Chain, write_transform
+from neuromoe.imaging.gradients import read_gradients, stored_affine
+from neuromoe.imaging.images import Image, dice, load_image, save_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Chain, write_transform
 
 if TYPE_CHECKING:
     from neuromoe.dwi._placement import Anatomy, Placement, Settings

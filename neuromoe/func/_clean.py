@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import coregister
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import resample
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.motion import estimate_motion, mean_of_aligned
 from neuromoe.func._mask import epi_mask
 from neuromoe.func._series import Series
+from neuromoe.imaging.images import Image, load_image, resample
+from neuromoe.registration.coregister import coregister
+from neuromoe.registration.motion import estimate_motion, mean_of_aligned
 
 # A single-band reference that is less like the run's mean, in the brain and a rim of two voxels, is another image.
 LEAST_LIKENESS = 0.8
@@ -66,7 +65,7 @@ def clean_series(series: Series, *, slice_timing: bool, passes: int, motion_by: 
 
     See `neuromoe.func.correct.correct` for the settings.
     """
-    from neuromoe.core.fsl import mcflirt, slicetimer
+    from neuromoe.fsl import mcflirt, slicetimer
     from neuromoe.func._slicetiming import middle_s
 
     image, times = series.image, series.slice_times_s if slice_timing else None

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.distortion import Undistorted, phase_axis, undistort_by_t1w
-from neuromoe.core.gradients import stored_affine
-from neuromoe.core.images import Image, load_image
 from neuromoe.core.provenance import read_metadata
-from neuromoe.core.transforms import Affine
 from neuromoe.func._registration import Placement, brain_share, mask_problems
+from neuromoe.imaging.gradients import stored_affine
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.transforms import Affine
+from neuromoe.registration.distortion import Undistorted, phase_axis, undistort_by_t1w
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from neuromoe.core.distortion import Undistorted, undistorted
 from neuromoe.core.errors import InputError
-from neuromoe.core.fsl import (
+from neuromoe.core.provenance import metadata_of, read_metadata
+from neuromoe.fsl import (
     PhaseEncoding,
     field_from_pair,
     field_from_phase,
@@ -16,10 +16,9 @@ from neuromoe.core.fsl import (
     phase_encoding,
     read_encoded,
 )
-from neuromoe.core.geometry import resample
-from neuromoe.core.gradients import stored_affine
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.provenance import metadata_of, read_metadata
+from neuromoe.imaging.gradients import stored_affine
+from neuromoe.imaging.images import Image, load_image, resample
+from neuromoe.registration.distortion import Undistorted, undistorted
 
 
 def undistort(

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import apply_affine, map_points
-from neuromoe.core.images import Image
 from neuromoe.func._confounds import Confounds
 from neuromoe.func._maps import amplitude, connectivity, homogeneity, ranks, sphere
 from neuromoe.func._networks import Network
@@ -21,6 +19,8 @@ from neuromoe.func._regression import (
 )
 from neuromoe.func._run import Run
 from neuromoe.func._sampling import Sampler, chunks_of_points
+from neuromoe.imaging.geometry import apply_affine, map_points
+from neuromoe.imaging.images import Image
 
 
 @dataclass(frozen=True)

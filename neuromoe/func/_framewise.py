@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import rigid_parameters
+from neuromoe.imaging.geometry import rigid_parameters
 
 HEAD_RADIUS_MM = 50.0
 RMSD_RADIUS_MM = 80.0

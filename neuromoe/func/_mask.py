@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from neuromoe.core.geometry import apply_affine
-from neuromoe.core.images import Image, largest_piece, volume_ml
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.images import Image, largest_piece, volume_ml
 
 LEAST_ML, MOST_ML = 600.0, 2200.0
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import sample
-from neuromoe.core.images import Image, load_image
 from neuromoe.core.tables import read_table
 from neuromoe.func._maps import sphere
+from neuromoe.imaging.images import Image, load_image, sample
 
 BUNDLED = "bundled"
 BUNDLED_SOURCE = "Dosenbach et al. 2010, doi:10.1126/science.1194144"

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import Coregistration
-from neuromoe.core.images import Image, dice, volume_ml
 from neuromoe.core.quality import energy_ratio, entropy_focus, worst
 from neuromoe.func._framewise import dvars, framewise_displacement, motion_parameters, temporal_snr
 from neuromoe.func._mask import center_mm, volume_verdict
+from neuromoe.imaging.images import Image, dice, volume_ml
+from neuromoe.registration.coregister import Coregistration
 
 _OUTLIER_RATE = 1e-3
 # Voxels whose ranks are compared, at least.

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.coregister import Coregistration, coregister, lay_on_t1w
-from neuromoe.core.geometry import resample
-from neuromoe.core.greedy import Deformation, greedy_deformable
-from neuromoe.core.images import Image, largest_piece, volume_ml
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain
+from neuromoe.imaging.images import Image, largest_piece, resample, volume_ml
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, Chain
+from neuromoe.registration.coregister import Coregistration, coregister, lay_on_t1w
+from neuromoe.registration.greedy import Deformation, greedy_deformable
 
 _DEFORM_MM = 4.0
 # Wider than any brain from birth on: a doubtful mask still tells more than none.

@@ -8,17 +8,17 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.distortion import inverted
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import Image, load_image
 from neuromoe.core.provenance import read_metadata
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Chain, Displacement, read_affines, read_transform
 from neuromoe.func._confounds import Confounds, make_confounds
 from neuromoe.func._mask import center_mm
 from neuromoe.func._sampling import aligned
 from neuromoe.func._series import header_repetition_time, repetition_time
 from neuromoe.func._tissues import noise_masks, pull_share, push_share
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, Chain, Displacement, read_affines, read_transform
+from neuromoe.registration.distortion import inverted
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-from neuromoe.core.geometry import Transform, apply_affine, map_points
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Transform, apply_affine, map_points
+from neuromoe.imaging.images import Image
 
 
 class Sampler:

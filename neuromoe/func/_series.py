@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import Image, load_image
 from neuromoe.core.provenance import read_metadata
+from neuromoe.imaging.images import Image, load_image
 
 LEAST_VOLUMES = 10
 SHORT_VOLUMES = 60

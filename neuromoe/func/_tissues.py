@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from neuromoe.core.geometry import Transform, apply_affine, map_points, resample
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Transform, apply_affine, map_points
+from neuromoe.imaging.images import Image, resample
 
 LEAST_VOXELS = 30
 _SHARES = (0.95, 0.9, 0.8, 0.7, 0.6)

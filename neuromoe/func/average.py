@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from neuromoe.core.images import load_image, save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import read_quality, write_quality
+from neuromoe.imaging.images import load_image, save_image
 
 
 def average(

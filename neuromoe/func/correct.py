@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.provenance import failures_of, write_sidecar
 from neuromoe.core.quality import write_quality
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import write_affines, write_transform
+from neuromoe.imaging.images import Image, load_image, save_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import write_affines, write_transform
 
 if TYPE_CHECKING:
-    from neuromoe.core.distortion import Undistorted
     from neuromoe.func._clean import Clean
     from neuromoe.func._registration import Placement
+    from neuromoe.registration.distortion import Undistorted
 
 
 def correct(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import apply_affine, resample
-from neuromoe.core.images import save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import write_quality
-from neuromoe.core.template import Template
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.images import resample, save_image
+from neuromoe.imaging.template import Template
 
 if TYPE_CHECKING:
     from neuromoe.func._confounds import Confounds

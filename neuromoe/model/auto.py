@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.cohort.cohort import Cohort
 from neuromoe.core.errors import InputError, settings_error
-from neuromoe.model._held_out import held_out_log_proba
-from neuromoe.model._linear import balanced_weights, log_softmax, weighted_nll
-from neuromoe.model._pool import temper, warmth
-from neuromoe.model.base import LEAST, LongFit, Model
-from neuromoe.model.cohort import Cohort
+from neuromoe.model.kernels.linear import balanced_weights, log_softmax, weighted_nll
+from neuromoe.model.kernels.pool import temper, warmth
+from neuromoe.model.shared.base import LEAST, LongFit, Model
+from neuromoe.model.shared.held_out import held_out_log_proba
 
 _LEAST_WEIGHT = 0.01
 

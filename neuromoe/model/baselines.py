@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._linear import LogisticFit, fit_logistic
-from neuromoe.model.base import Model
-from neuromoe.model.cohort import CLINICAL, Cohort
+from neuromoe.cohort.clinical import ClinicalEncoder
+from neuromoe.cohort.cohort import CLINICAL, Cohort
+from neuromoe.model.kernels.linear import LogisticFit, fit_logistic
+from neuromoe.model.shared.base import Model
 
 
 class Majority(Model):

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._grid import check_grid, features_of, places_of
-from neuromoe.model._held_out import refit_log_proba
-from neuromoe.model._inner import inner_parts
-from neuromoe.model._kernel_experts import Expert, Training, fit_experts, shrinking
-from neuromoe.model._kernel_settings import KernelMoESettings
-from neuromoe.model._kernels import Likeness
-from neuromoe.model._linear import balanced_weights
-from neuromoe.model._maps import Frame, Maps, Read, likeness_between, reader_of, take
-from neuromoe.model._pool import POOLS, Gate, fit_gate, trust
-from neuromoe.model._quality import ODD, QualityEncoder, quality_numbers
-from neuromoe.model.base import Model
-from neuromoe.model.cohort import CLINICAL, Cohort
+from neuromoe.cohort.clinical import ClinicalEncoder
+from neuromoe.cohort.cohort import CLINICAL, Cohort
+from neuromoe.cohort.grid import check_grid, features_of, places_of
+from neuromoe.cohort.inner import inner_parts
+from neuromoe.cohort.quality import ODD, QualityEncoder, quality_numbers
+from neuromoe.model.kernels.kernel_experts import Expert, Training, fit_experts, shrinking
+from neuromoe.model.kernels.kernel_settings import KernelMoESettings
+from neuromoe.model.kernels.kernels import Likeness
+from neuromoe.model.kernels.linear import balanced_weights
+from neuromoe.model.kernels.maps import Frame, Maps, Read, likeness_between, reader_of, take
+from neuromoe.model.kernels.pool import POOLS, Gate, fit_gate, trust
+from neuromoe.model.shared.base import Model
+from neuromoe.model.shared.held_out import refit_log_proba
 
 # People that are predicted at once: each needs some kernels with all training people.
 _BLOCK = 1000

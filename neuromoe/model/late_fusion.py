@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._grid import check_grid, features_of, places_of
-from neuromoe.model._inner import inner_parts
-from neuromoe.model._kernel_ridge import fit_kernel
-from neuromoe.model._linear import LogisticFit, balanced_weights, fit_logistic
-from neuromoe.model._linear_experts import Compared, LinearExpert
-from neuromoe.model._maps import reader_of
-from neuromoe.model.base import Model
-from neuromoe.model.cohort import CLINICAL, Cohort
+from neuromoe.cohort.clinical import ClinicalEncoder
+from neuromoe.cohort.cohort import CLINICAL, Cohort
+from neuromoe.cohort.grid import check_grid, features_of, places_of
+from neuromoe.cohort.inner import inner_parts
+from neuromoe.model.kernels.kernel_ridge import fit_kernel
+from neuromoe.model.kernels.linear import LogisticFit, balanced_weights, fit_logistic
+from neuromoe.model.kernels.linear_experts import Compared, LinearExpert
+from neuromoe.model.kernels.maps import reader_of
+from neuromoe.model.shared.base import Model
 
 
 @dataclass(frozen=True)

@@ -12,21 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuromoe.model import _pool
-from neuromoe.model._augment import augment
-from neuromoe.model._inner import inner_parts
-from neuromoe.model._kernel_ridge import KernelFit
-from neuromoe.model._learner import Batch
-from neuromoe.model._linear import balanced_weights, log_softmax
-from neuromoe.model._linear_experts import Compared, LinearExpert, LinearTraining, shares, trust_of
-from neuromoe.model._maps import Frame, Read, reader_of
-from neuromoe.model._mixture_network import MixtureNetwork, NeuroMoESettings
-from neuromoe.model._network_model import NetworkModel
-from neuromoe.model._quality import QualityEncoder, quality_numbers
-from neuromoe.model._reader import near_tokens
-from neuromoe.model.cohort import CLINICAL, Cohort
-from neuromoe.model.loading import PatchDataset
-from neuromoe.model.losses import balance_penalty, mix, weighted_cross_entropy
+from neuromoe.cohort.cohort import CLINICAL, Cohort
+from neuromoe.cohort.inner import inner_parts
+from neuromoe.cohort.loading import PatchDataset
+from neuromoe.cohort.quality import QualityEncoder, quality_numbers
+from neuromoe.model.kernels import pool
+from neuromoe.model.kernels.kernel_ridge import KernelFit
+from neuromoe.model.kernels.linear import balanced_weights, log_softmax
+from neuromoe.model.kernels.linear_experts import Compared, LinearExpert, LinearTraining, shares, trust_of
+from neuromoe.model.kernels.maps import Frame, Read, reader_of
+from neuromoe.model.networks.augment import augment
+from neuromoe.model.networks.learner import Batch
+from neuromoe.model.networks.losses import balance_penalty, mix, weighted_cross_entropy
+from neuromoe.model.networks.mixture import MixtureNetwork, NeuroMoESettings
+from neuromoe.model.networks.network_model import NetworkModel
+from neuromoe.model.networks.reader import near_tokens
 
 
 class NeuroMoE(NetworkModel):
@@ -44,7 +44,7 @@ class NeuroMoE(NetworkModel):
     frames: Mapping[str, Frame]
     linear: dict[str, LinearExpert]
     share_M: NDArray
-    mixture: _pool.Gate
+    mixture: pool.Gate
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         s, rows = self.settings, train if val is None else np.concatenate([train, val])
@@ -87,12 +87,12 @@ class NeuroMoE(NetworkModel):
 
     def _fit_gate(
         self, said_NMK: NDArray, targets: NDArray, quality_NMQ: NDArray, present_NM: NDArray, balance: NDArray
-    ) -> _pool.Gate:
+    ) -> pool.Gate:
         s = self.settings
         stiff = 1e9 if s.gate == "uniform" else 1.0
         most = np.append(self.quality.most, [np.inf] * (quality_NMQ.shape[2] - len(self.quality.keys)))
         priors = {"bias_prior": stiff * s.bias_prior, "slope_prior": stiff * s.slope_prior, "most": most}
-        return _pool.fit_gate(said_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)[1]
+        return pool.fit_gate(said_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)[1]
 
     def _compare(self, cohort: Cohort, rows: NDArray, targets: NDArray) -> LinearTraining:
         compared, present_NM = {}, self._usable(cohort, rows)
@@ -230,7 +230,7 @@ class NeuroMoE(NetworkModel):
         quality_NMQ: NDArray,
         present_NM: NDArray,
         balance: NDArray,
-    ) -> tuple[NDArray, _pool.Gate]:
+    ) -> tuple[NDArray, pool.Gate]:
         """Decide how far the networks are believed (M,), and fit the gate."""
         share_M = np.ones(present_NM.shape[1])
         if self.settings.linear:
@@ -277,7 +277,7 @@ class NeuroMoE(NetworkModel):
         self.quality = QualityEncoder.from_facts(facts["quality"])
         self.linear = {name: LinearExpert.from_arrays(arrays, f"linear.{name}") for name in facts["linear"]}
         self.frames = self.linear
-        self.share_M, self.mixture = arrays["share"], _pool.Gate.from_arrays(arrays, "mixture")
+        self.share_M, self.mixture = arrays["share"], pool.Gate.from_arrays(arrays, "mixture")
         super()._set_state(arrays, facts)
 
 

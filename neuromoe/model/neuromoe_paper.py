@@ -13,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neuromoe.cohort.cohort import CLINICAL, Cohort
+from neuromoe.cohort.loading import PatchDataset
 from neuromoe.core.errors import InputError, settings_error
-from neuromoe.model._learner import Batch
-from neuromoe.model._linear import log_softmax
-from neuromoe.model._network_model import NetworkModel
-from neuromoe.model._pretrained import Scaling, scaling_arrays
-from neuromoe.model._training import TrainerSettings
-from neuromoe.model.cohort import CLINICAL, Cohort
-from neuromoe.model.encoders import SIZE, ByName, Encoder
-from neuromoe.model.experts import ClinicalNetwork, Expert, stack_experts
-from neuromoe.model.gate import Gate
-from neuromoe.model.loading import PatchDataset
-from neuromoe.model.losses import balance_penalty, masked_log_gate, mix, weighted_cross_entropy
+from neuromoe.model.kernels.linear import log_softmax
+from neuromoe.model.networks.encoders import SIZE, ByName, Encoder
+from neuromoe.model.networks.experts import ClinicalNetwork, Expert, stack_experts
+from neuromoe.model.networks.gate import Gate
+from neuromoe.model.networks.learner import Batch
+from neuromoe.model.networks.losses import balance_penalty, masked_log_gate, mix, weighted_cross_entropy
+from neuromoe.model.networks.network_model import NetworkModel
+from neuromoe.model.networks.pretrained import Scaling, scaling_arrays
+from neuromoe.model.networks.training import TrainerSettings
 
 # A voxel beyond this would leave the range of float32 within the network.
 _LARGEST = 1e6

@@ -14,20 +14,20 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from neuromoe.cohort.clinical import ClinicalEncoder
+from neuromoe.cohort.cohort import Cohort
+from neuromoe.cohort.inner import split_inner
+from neuromoe.cohort.loading import PatchDataset
 from neuromoe.core.errors import InputError, settings_error
-from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._fit_checks import check_positions
-from neuromoe.model._inner import split_inner
-from neuromoe.model._learner import Learner, People
-from neuromoe.model._maps import Maps, reader_of
-from neuromoe.model._masked import MaskedScans, masked_loss
-from neuromoe.model._pretrained import Pretrained, Scaling, load_pretrained
-from neuromoe.model._reader import Reader
-from neuromoe.model._settings import check_seed, make_settings
-from neuromoe.model._training import TrainerSettings, train_members
-from neuromoe.model.cohort import Cohort
-from neuromoe.model.encoders import SIZE
-from neuromoe.model.loading import PatchDataset
+from neuromoe.model.kernels.maps import Maps, reader_of
+from neuromoe.model.networks.encoders import SIZE
+from neuromoe.model.networks.learner import Learner, People
+from neuromoe.model.networks.masked import MaskedScans, masked_loss
+from neuromoe.model.networks.pretrained import Pretrained, Scaling, load_pretrained
+from neuromoe.model.networks.reader import Reader
+from neuromoe.model.networks.training import TrainerSettings, train_members
+from neuromoe.model.shared.fit_checks import check_positions
+from neuromoe.model.shared.settings import check_seed, make_settings
 
 # So many times as far from the mean map as is usual, a scan's squared errors would outweigh those of all others.
 _FAR = 3.0

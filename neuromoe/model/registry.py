@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from neuromoe.core.errors import InputError
-from neuromoe.model.base import Model
-from neuromoe.model.saving import read_facts
+from neuromoe.core.saving import read_facts
+from neuromoe.model.shared.base import Model
 
 # Imported when asked for, so that a baseline does not load torch.
 _WHERE = {

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neuromoe.cohort.cohort import Cohort
 from neuromoe.core.errors import InputError
-from neuromoe.model._fit_checks import check_positions
-from neuromoe.model._held_out import held_out_log_proba
-from neuromoe.model._linear import balanced_weights, weighted_nll
-from neuromoe.model.base import Model
-from neuromoe.model.cohort import Cohort
+from neuromoe.model.kernels.linear import balanced_weights, weighted_nll
 from neuromoe.model.registry import build_model
+from neuromoe.model.shared.base import Model
+from neuromoe.model.shared.fit_checks import check_positions
+from neuromoe.model.shared.held_out import held_out_log_proba
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.template import Template
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.template import Template
 from neuromoe.report._figures import (
     CYAN,
     TISSUES,

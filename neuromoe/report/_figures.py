@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.template import Template
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.template import Template
 from neuromoe.report._page import Bar, Figure
 from neuromoe.report._pictures import (
     DIVERGING,

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from neuromoe.core.images import load_image
 from neuromoe.core.tables import read_table
-from neuromoe.core.template import Template
+from neuromoe.imaging.images import load_image
+from neuromoe.imaging.template import Template
 from neuromoe.report._figures import (
     bordered,
     brain_view,

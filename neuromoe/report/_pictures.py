@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import Image
+from neuromoe.imaging.images import Image
 
 AXIAL, CORONAL, SAGITTAL = 2, 1, 0
 SIDES = {SAGITTAL: ("P", "A"), CORONAL: ("L", "R"), AXIAL: ("L", "R")}

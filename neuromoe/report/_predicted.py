@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from neuromoe.cohort.sessions import session_key
 from neuromoe.core.tables import read_table
-from neuromoe.model.sessions import session_key
 from neuromoe.report._page import Figure
 from neuromoe.report._sessions import link
 from neuromoe.report._strips import strip_figure

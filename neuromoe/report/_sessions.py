@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from neuromoe.cohort.sessions import session_key
 from neuromoe.core.quality import VERDICTS, worst
 from neuromoe.core.tables import MISSING
-from neuromoe.model.sessions import session_key
 from neuromoe.report._outliers import Flag, flags, numbers_of
 from neuromoe.report._page import Figure
 from neuromoe.report._strips import strip_figure

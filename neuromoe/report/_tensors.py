@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import Image
+from neuromoe.imaging.images import Image
 from neuromoe.report._page import Figure, Section
 from neuromoe.report._pictures import AXIAL, Scale, draw, encode, view_of, window
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import Image
+from neuromoe.imaging.images import Image
 
 
 def read_volume(path: Path, index: int = 0) -> Image:

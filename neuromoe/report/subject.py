@@ -6,7 +6,7 @@ from typing import Any
 
 from neuromoe.core.provenance import sidecar_path
 from neuromoe.core.quality import read_quality, worst
-from neuromoe.core.template import Template
+from neuromoe.imaging.template import Template
 
 
 def subject(

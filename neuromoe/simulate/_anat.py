@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid, apply_affine, rigid_matrix
+from neuromoe.imaging.geometry import Grid, apply_affine, rigid_matrix
 from neuromoe.simulate._motion import mix_poses
 from neuromoe.simulate._person import Anatomy, tissue_at
 from neuromoe.simulate._plan import ImagePlan, site_of

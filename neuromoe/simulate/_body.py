@@ -8,8 +8,8 @@ painted over in turn.
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._canvas import BONE, DURA, FAT, FLUID, MARROW, MUSCLE, SKIN, Canvas, Part
 from neuromoe.simulate._cranium import Cranium, draw_cranium
 from neuromoe.simulate._face import paint_face, paint_skull_base, paint_spine

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neuromoe.core.geometry import Grid
+from neuromoe.imaging.geometry import Grid
 
 Part = tuple[slice, slice, slice]
 EVERYWHERE: Part = (slice(None), slice(None), slice(None))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import apply_affine
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._sampling import smooth_noise, trilinear
 
 CENTER_MM = np.array([0.0, -18.0, 8.0])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._motion import draw_motion, draw_scan_position, matrices, reach_mm
 from neuromoe.simulate._person import Anatomy
 from neuromoe.simulate._plan import ImagePlan, site_of

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import rigid_matrix
+from neuromoe.imaging.geometry import rigid_matrix
 
 QUIET_MM, STRONG_MM = 0.35, 2.5
 _DEGREES_PER_MM = 0.8

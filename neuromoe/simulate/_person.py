@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._body import draw_body
 from neuromoe.simulate._effects import strengths
-from neuromoe.simulate._plan import Person
+from neuromoe.simulate._people import Person
 from neuromoe.simulate._protocol import SIZES, Size
 from neuromoe.simulate._sampling import regular_grid, sample, stream
 from neuromoe.simulate._shape import Shape, draw_shape

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._effects import EFFECTS, PLACES, Place
 from neuromoe.simulate._sampling import regular_grid
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from neuromoe.core.errors import InputError
 from neuromoe.simulate._clinical import clinical_values, serum_values
+from neuromoe.simulate._people import MODALITIES, SUFFIXES, Person, files_of
 from neuromoe.simulate._protocol import (
     CENTER_MM,
     SITES,
@@ -26,46 +27,6 @@ from neuromoe.simulate._tables import write_tables
 __all__ = ["GROUPS", "MODALITIES", "ImagePlan", "Person", "images", "participant_id", "plan", "write_tables"]
 
 GROUPS = {"HC": 0.0, "iRBD": 0.5, "PD": 1.0}
-MODALITIES = ("anat", "dwi", "func")
-SUFFIXES = {"anat": "T1w", "dwi": "dwi", "func": "task-rest_bold"}
-
-
-@dataclass(frozen=True)
-class Person:
-    """One synthetic participant with one session.
-
-    Parameters
-    ----------
-    severity : float
-        How much of the planted effects this person has: about 0 in HC, 0.5 in iRBD, 1 in PD.
-    corrupted : tuple of str
-        The modalities whose scan is spoilt by strong motion.
-    clinical, serum : dict
-        The phenotype tables' rows; None where a cell is missing.
-    """
-
-    participant_id: str
-    session_id: str
-    group: str
-    site: str
-    age: int
-    sex: str
-    severity: float
-    anat: bool
-    dwi: bool
-    func: bool
-    corrupted: tuple[str, ...]
-    clinical: dict[str, float | str | None]
-    serum: dict[str, float | str | None]
-    size: str = "demo"
-
-    def has(self, modality: str) -> bool:
-        """Tell whether the person was scanned with `modality`."""
-        return bool(getattr(self, modality))
-
-    def files(self) -> dict[str, list[str]]:
-        """Return, for each modality that is there, the paths relative to the dataset; the image first."""
-        return {modality: _files(self, modality) for modality in MODALITIES if self.has(modality)}
 
 
 @dataclass(frozen=True)
@@ -207,12 +168,6 @@ def _present(rng: random.Random, missing_rate: float) -> list[bool]:
     return present
 
 
-def _files(person: Person, modality: str) -> list[str]:
-    stem = f"{person.participant_id}/{modality}/{person.participant_id}_{SUFFIXES[modality]}"
-    endings = [".nii.gz", ".json"] + ([".bval", ".bvec"] if modality == "dwi" else [])
-    return [stem + ending for ending in endings]
-
-
 def _image(person: Person, modality: str, size: Size) -> ImagePlan:
     site = site_of(person)
     voxel_mm = {"anat": size.t1w_voxel_mm, "dwi": size.dwi_voxel_mm, "func": size.bold_voxel_mm}[modality]
@@ -223,7 +178,7 @@ def _image(person: Person, modality: str, size: Size) -> ImagePlan:
     return ImagePlan(
         modality=modality,
         suffix=SUFFIXES[modality].split("_")[-1],
-        path=_files(person, modality)[0],
+        path=files_of(person, modality)[0],
         shape=shape,
         voxel_mm=voxel_mm,
         axes=axes,

@@ -7,8 +7,8 @@ image is interpolated twice.
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._effects import EFFECTS, PLACES, Place
 from neuromoe.simulate._person import Anatomy, Tissue, property_grid, tissue_at
 from neuromoe.simulate._places import NETWORKS, weights

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid, apply_affine, rotation_matrix
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid, apply_affine, rotation_matrix
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._plan import ImagePlan
 
 CHUNK_POINTS = 400_000

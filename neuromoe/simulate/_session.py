@@ -6,8 +6,9 @@ from typing import Any
 from neuromoe.simulate._anat import scan_t1w
 from neuromoe.simulate._dwi import scan_dwi
 from neuromoe.simulate._func import scan_bold
+from neuromoe.simulate._people import Person
 from neuromoe.simulate._person import draw_anatomy
-from neuromoe.simulate._plan import Person, images
+from neuromoe.simulate._plan import images
 from neuromoe.simulate._properties import Properties
 from neuromoe.simulate._tables import TRUTH
 from neuromoe.simulate._truth import write_bold, write_dwi, write_places, write_shape, write_t1w

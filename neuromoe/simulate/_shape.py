@@ -8,8 +8,8 @@ what is stored as truth is what made the images.
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import apply_affine, rotation_matrix
-from neuromoe.core.transforms import Displacement
+from neuromoe.imaging.geometry import apply_affine, rotation_matrix
+from neuromoe.imaging.transforms import Displacement
 from neuromoe.simulate._effects import EFFECTS, PLACES
 from neuromoe.simulate._sampling import regular_grid, smooth_noise, trilinear
 

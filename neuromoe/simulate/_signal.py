@@ -4,7 +4,7 @@ import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid
+from neuromoe.imaging.geometry import Grid
 
 STORED_WHITE_MATTER = 800.0  # White matter's value on disk: noise of 2 to 5 % then spans many integers.
 

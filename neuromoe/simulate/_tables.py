@@ -3,15 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neuromoe.core.atomic import write_if_changed
 from neuromoe.simulate._clinical import CLINICAL, SERUM, dictionary, level_dictionary
 from neuromoe.simulate._effects import EFFECTS, strengths
+from neuromoe.simulate._people import Person
 from neuromoe.simulate._protocol import SITES
-
-if TYPE_CHECKING:
-    from neuromoe.simulate._plan import Person
 
 BIDS_VERSION = "1.9.0"
 GENERATOR = {"Name": "neuromoe simulate cohort", "Description": "Synthetic people with known truth"}
@@ -47,7 +45,7 @@ sub-*/func/*_desc-networks_timeseries.tsv
 
 
 def write_tables(
-    bids_dir: Path, people: "Sequence[Person]", *, effects: dict[str, Any] | None = None, seed: int = 0
+    bids_dir: Path, people: Sequence[Person], *, effects: dict[str, Any] | None = None, seed: int = 0
 ) -> None:
     """Write the dataset's tables and descriptions, each only if its content differs.
 
@@ -81,7 +79,7 @@ def _description(kind: str, name: str) -> dict[str, object]:
     }
 
 
-def _write_people(bids_dir: Path, people: "Sequence[Person]") -> None:
+def _write_people(bids_dir: Path, people: Sequence[Person]) -> None:
     columns = ("participant_id", "age", "sex", "site", "group")
     rows = [[getattr(person, column) for column in columns] for person in people]
     _write_tsv(bids_dir / "participants.tsv", columns, rows)
@@ -107,7 +105,7 @@ def _scanner(site: Any) -> str:
     return f"{site.manufacturer} {site.model}, {site.field_strength_t:g} T"
 
 
-def _write_phenotype(bids_dir: Path, people: "Sequence[Person]") -> None:
+def _write_phenotype(bids_dir: Path, people: Sequence[Person]) -> None:
     for name, features, levels in (("clinical", CLINICAL, level_dictionary()), ("serum", SERUM, {})):
         columns = ("participant_id", *getattr(people[0], name))
         rows = [[person.participant_id, *getattr(person, name).values()] for person in people]
@@ -116,7 +114,7 @@ def _write_phenotype(bids_dir: Path, people: "Sequence[Person]") -> None:
         _write_json(bids_dir / "phenotype" / f"{name}.json", tool | dictionary(features) | levels)
 
 
-def _write_truth(folder: Path, people: "Sequence[Person]", chosen: dict[str, float], seed: int) -> None:
+def _write_truth(folder: Path, people: Sequence[Person], chosen: dict[str, float], seed: int) -> None:
     _write_json(folder / "dataset_description.json", _description("derivative", "Truth of the synthetic cohort"))
     write_if_changed(folder / "README", TRUTH_README)
     columns = (
@@ -145,7 +143,7 @@ def _write_truth(folder: Path, people: "Sequence[Person]", chosen: dict[str, flo
     _write_json(folder / "truth.json", {"seed": {"Description": str(seed)}} | described)
 
 
-def _state(person: "Person", modality: str) -> str:
+def _state(person: Person, modality: str) -> str:
     if not person.has(modality):
         return "missing"
     return "corrupted" if modality in person.corrupted else "good"

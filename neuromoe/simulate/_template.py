@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import Image
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._places import effect_on
 
 LABEL = "MNI152NLin2009aSym"

@@ -7,7 +7,7 @@ construction, has trace 1, and is less anisotropic where tracts cross.
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import Image
+from neuromoe.imaging.images import Image
 from neuromoe.simulate._sampling import regular_grid
 
 # Right side, template world mm; the left side mirrors it.

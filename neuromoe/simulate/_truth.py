@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.atomic import write_text
-from neuromoe.core.images import save_image
-from neuromoe.core.transforms import Affine, write_affines, write_transform
+from neuromoe.imaging.images import save_image
+from neuromoe.imaging.transforms import Affine, write_affines, write_transform
 from neuromoe.simulate._anat import T1wScan
 from neuromoe.simulate._dwi import DwiScan, fsl_directions
 from neuromoe.simulate._effects import PLACES

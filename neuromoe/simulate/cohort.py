@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from neuromoe.core.errors import InputError
-from neuromoe.simulate._plan import Person, plan, write_tables
+from neuromoe.simulate._people import Person
+from neuromoe.simulate._plan import plan, write_tables
 
 
 def cohort(

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.images import Image
+from neuromoe.imaging.images import Image
 
 CSF_MM, SKULL_MM, SCALP_MM = 2.0, 5.0, 6.0
 CSF_LEVEL, SKULL_LEVEL, SCALP_LEVEL, MUSCLE_LEVEL = 0.25, 0.1, 0.85, 0.5

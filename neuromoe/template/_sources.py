@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid, resample
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.template import BUNDLED, BUNDLED_LABEL, read_description
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image, load_image, resample
+from neuromoe.imaging.template import BUNDLED, BUNDLED_LABEL, read_description
 from neuromoe.template._head import add_head
 
 

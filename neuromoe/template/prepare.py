@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from neuromoe.core.ants import single_threaded, tissue_probabilities
 from neuromoe.core.atomic import write_json
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import Image, save_image
-from neuromoe.core.template import PARTS, digest
+from neuromoe.imaging.images import Image, save_image
+from neuromoe.imaging.template import PARTS, digest
+from neuromoe.registration.ants import single_threaded, tissue_probabilities
 
 
 def prepare(*, template: str, prepared: Path, voxel_mm: float = 2.0) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from neuromoe.cohort.patches import cut_patches, flat_places, patch_grid
+from neuromoe.cohort.sessions import table_keys
 from neuromoe.core.atomic import replacing, write_json, write_text
 from neuromoe.core.errors import InputError
-from neuromoe.model.patches import cut_patches, flat_places, patch_grid
-from neuromoe.model.sessions import table_keys
 from neuromoe.tensors._header import read_header, read_tensors
 
 _SAME = ("shape", "affine", "voxel_mm", "patch", "template", "channels")

@@ -10,7 +10,7 @@ from neuromoe.core.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from neuromoe.core.template import Template
+    from neuromoe.imaging.template import Template
     from neuromoe.tensors._grid import TensorGrid
 
 ANAT_CHANNELS = ["T1w", "GM", "logjacobian"]
@@ -74,8 +74,8 @@ def pack(
     InputError
         A channel has no file, a map lies on another grid, or `voxel_mm` is no multiple of the template's.
     """
-    from neuromoe.core.template import Template
-    from neuromoe.model.saving import write_arrays
+    from neuromoe.core.saving import write_arrays
+    from neuromoe.imaging.template import Template
     from neuromoe.tensors._grid import tensor_grid
 
     space = Template.load(template)
@@ -126,7 +126,7 @@ def _pack_modality(
         return {}
     import numpy as np
 
-    from neuromoe.core.images import load_image
+    from neuromoe.imaging.images import load_image
     from neuromoe.tensors._channels import channel_files, coarsen, reached, standardize
 
     arrays = {f"quality/{part.name}": _read_quality(part)}

@@ -44,7 +44,7 @@ def store(
     """
     import pandas as pd
 
-    from neuromoe.model.patches import brain_patches
+    from neuromoe.cohort.patches import brain_patches
     from neuromoe.tensors._gather import check_alike, read_headers, write_store
 
     table = pd.read_csv(sessions, sep="\t", dtype=str, keep_default_na=False)
@@ -61,7 +61,7 @@ def _grid_of(template: Path, headers: list[dict[str, Any]], patch: int) -> tuple
     """Return the brain on the tensor grid and what the headers say of it."""
     import numpy as np
 
-    from neuromoe.core.template import Template
+    from neuromoe.imaging.template import Template
     from neuromoe.tensors._grid import tensor_grid
 
     facts, space = headers[0], Template.load(template)

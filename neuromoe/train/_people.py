@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neuromoe.cohort.tables import read_clinical
 from neuromoe.core.errors import InputError
-from neuromoe.model.tables import read_clinical
 from neuromoe.train._folds import People
 
 

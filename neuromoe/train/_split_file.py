@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuromoe.core.errors import InputError
-from neuromoe.model.saving import read_facts
+from neuromoe.core.saving import read_facts
 from neuromoe.train._folds import content_hash
 
 

@@ -14,10 +14,10 @@ from neuromoe.anat._jacobian import determinants, log_jacobian
 from neuromoe.anat._within import halfway, mean_head
 from neuromoe.anat.average import average
 from neuromoe.anat.normalize import normalize
-from neuromoe.core.geometry import apply_affine, map_points, resample, rigid_matrix, rotation_matrix
-from neuromoe.core.images import Image, load_image, save_image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, read_transform
+from neuromoe.imaging.geometry import apply_affine, map_points, rigid_matrix, rotation_matrix
+from neuromoe.imaging.images import Image, load_image, resample, save_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, read_transform
 
 # Six voxels wide: of one of 18 mm the map between sessions, smoothed over three voxels of 4 mm, shows .57 to .68.
 GROWTH, RADIUS_MM = 0.15, 24.0

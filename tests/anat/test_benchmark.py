@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import Grid
-from neuromoe.core.images import Image
-from neuromoe.core.template import Template
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image
+from neuromoe.imaging.template import Template
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

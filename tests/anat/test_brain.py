@@ -13,9 +13,9 @@ from neuromoe.anat._brain import Brain, with_mask
 from neuromoe.anat._edge import SHELLS_MM, crossing, settle
 from neuromoe.anat._plausible import cut_share, judge
 from neuromoe.anat._start import exaggeration, laid
-from neuromoe.core.geometry import Grid, rigid_matrix
-from neuromoe.core.images import Image, load_image, save_image
-from neuromoe.core.transforms import Affine
+from neuromoe.imaging.geometry import Grid, rigid_matrix
+from neuromoe.imaging.images import Image, load_image, save_image
+from neuromoe.imaging.transforms import Affine
 
 from .test_extract import dice, run_extract
 

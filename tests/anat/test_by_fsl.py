@@ -8,11 +8,11 @@ import numpy as np
 
 from neuromoe.anat._register import brain_image
 from neuromoe.anat.normalize import normalize
-from neuromoe.core._fsl_space import world_to_flirt, world_to_fsl_mm
-from neuromoe.core.geometry import apply_affine, map_points, rigid_matrix
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, read_transform
+from neuromoe.fsl.space import world_to_flirt, world_to_fsl_mm
+from neuromoe.imaging.geometry import apply_affine, map_points, rigid_matrix
+from neuromoe.imaging.images import Image, load_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, read_transform
 
 from .test_extract import run_extract
 

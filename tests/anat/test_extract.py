@@ -11,9 +11,9 @@ from neuromoe.anat._head import at_voxel_mm, correct_bias, crop_neck, foreground
 from neuromoe.anat._quality import artefact_share, tissue_contrast
 from neuromoe.anat.extract import extract
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid, resample
-from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.quality import entropy_focus
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image, load_image, resample, save_image
 
 OUTPUTS = ("preproc", "mask", "gm", "wm", "csf")
 

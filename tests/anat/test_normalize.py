@@ -10,11 +10,11 @@ from neuromoe.anat._jacobian import determinants, log_jacobian
 from neuromoe.anat._register import PRESETS, brain_image, overlap, register, roughness, tapered, unfolded
 from neuromoe.anat.extract import extract
 from neuromoe.anat.normalize import normalize
-from neuromoe.core.ants import KINDS
-from neuromoe.core.geometry import Grid, map_points, resample
-from neuromoe.core.images import Image, load_image, volume_ml
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, Displacement, read_transform
+from neuromoe.imaging.geometry import Grid, map_points
+from neuromoe.imaging.images import Image, load_image, resample, volume_ml
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, Displacement, read_transform
+from neuromoe.registration.ants import KINDS
 
 INPUTS = ("preproc", "mask", "gm", "wm", "csf")
 MAPS = ("t1w_template", "gm_template", "wm_template", "csf_template", "logjacobian", "modulated")

@@ -5,9 +5,9 @@ import pytest
 
 from neuromoe.anat._mixture import mixture_probabilities
 from neuromoe.anat._tissues import segment
-from neuromoe.core.images import load_image
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import read_transform
+from neuromoe.imaging.images import load_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import read_transform
 
 MEANS = np.array([30.0, 65.0, 95.0])
 SHAPE = (24, 24, 24)

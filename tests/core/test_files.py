@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from neuromoe.core.atomic import replacing, write_if_changed, write_json
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.provenance import read_metadata, write_sidecar
 from neuromoe.core.quality import read_quality, worst, write_quality
 from neuromoe.core.tables import format_table, read_table
@@ -76,19 +75,3 @@ def test_quality_keeps_numbers_verdict_and_reasons(tmp_path):
     with pytest.raises(ValueError, match="maybe"):
         write_quality(tmp_path / "q.json", {}, "maybe")
     assert worst(["warn", "fail", "pass"]) == "fail"
-
-
-@pytest.mark.parametrize(
-    ("write", "words"),
-    [
-        (lambda path: path.write_bytes(b"no image"), "readable NIfTI"),
-        (lambda path: save_image(Image(np.full((3, 3, 3), np.nan), np.eye(4)), path), "27 voxels NaN"),
-        (lambda path: save_image(Image(np.zeros((3, 3, 3, 2)), np.eye(4)), path), "3 dimensions"),
-    ],
-)
-def test_a_bad_image_is_one_clear_error_with_its_name(tmp_path, write, words):
-    path = tmp_path / "bad.nii.gz"
-    write(path)
-    with pytest.raises(InputError, match=words) as caught:
-        load_image(path, ndim=3)
-    assert "bad.nii.gz" in str(caught.value)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid, apply_affine, rigid_matrix
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.imaging.images import Image, resample
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import apply_affine
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.images import Image
 from neuromoe.dwi._artefacts import drift, without_bias, without_drift, without_ringing
 from neuromoe.dwi._correction import Settings, correct_series
 from neuromoe.dwi._series import Run, Series
 from neuromoe.dwi._tensor import fit_tensor, tensor_maps
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.imaging.images import Image
 
 from .phantom import Scan, acquire, axial_grid, directions, table
 

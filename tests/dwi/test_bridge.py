@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import apply_affine, rigid_matrix
-from neuromoe.core.images import Image
 from neuromoe.dwi._bridge import bridge
+from neuromoe.imaging.geometry import apply_affine, rigid_matrix
+from neuromoe.imaging.images import Image
 
 from .phantom import acquire, axial_grid, table
 

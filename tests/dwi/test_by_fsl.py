@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.gradients import stored_affine, world_to_fsl
-from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.provenance import sidecar_path
 from neuromoe.core.quality import read_quality
 from neuromoe.dwi._by_fsl import fit_maps_by_fsl
 from neuromoe.dwi._normalization import fit_maps
 from neuromoe.dwi.correct import correct
+from neuromoe.imaging.gradients import stored_affine, world_to_fsl
+from neuromoe.imaging.images import Image, load_image, save_image
 
 from .test_correct import outputs, read_result, write_run
 

@@ -5,11 +5,7 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix
-from neuromoe.core.gradients import Gradients, read_gradients, stored_affine, write_gradients
-from neuromoe.core.images import Image, dice, load_image, save_image
 from neuromoe.core.quality import read_quality
-from neuromoe.core.transforms import Affine
 from neuromoe.dwi._checks import Limits, judge, neighbor_correlation
 from neuromoe.dwi._denoise import denoise
 from neuromoe.dwi._mask import brain_mask
@@ -17,6 +13,10 @@ from neuromoe.dwi._outliers import replace_lost, where_lost
 from neuromoe.dwi._series import Run, Series, of_one_phase, read_runs
 from neuromoe.dwi._tensor import fit_tensor, tensor_maps
 from neuromoe.dwi.correct import correct
+from neuromoe.imaging.geometry import Grid, apply_affine, rigid_matrix
+from neuromoe.imaging.gradients import Gradients, read_gradients, stored_affine, write_gradients
+from neuromoe.imaging.images import Image, dice, load_image, resample, save_image
+from neuromoe.imaging.transforms import Affine
 
 from .phantom import Scan, acquire, axial_grid, table
 

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import apply_affine, resample
-from neuromoe.core.gradients import Gradients
-from neuromoe.core.images import Image, load_image
 from neuromoe.core.quality import read_quality
 from neuromoe.dwi._correction import Settings, correct_series
 from neuromoe.dwi._eddy import distortion
 from neuromoe.dwi._series import Run, Series
 from neuromoe.dwi.correct import correct
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.gradients import Gradients
+from neuromoe.imaging.images import Image, load_image, resample
 
 from .phantom import Head, _scan, axial_grid, random_motion, table
 from .test_correct import outputs, small_run

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuromoe.core.geometry import apply_affine, rigid_matrix
 from neuromoe.dwi._correction import motion_numbers
 from neuromoe.dwi._motion import framewise_displacement_mm
 from neuromoe.dwi._prediction import leave_one_out_weights, predict_left_out
+from neuromoe.imaging.geometry import apply_affine, rigid_matrix
 
 from .phantom import table
 

@@ -7,17 +7,17 @@ import pytest
 from scipy.ndimage import binary_erosion
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import Grid, apply_affine, map_points, resample, rigid_matrix
-from neuromoe.core.gradients import Gradients, fsl_to_world, write_gradients
-from neuromoe.core.images import Image, dice, load_image, save_image
 from neuromoe.core.quality import read_quality
-from neuromoe.core.transforms import Affine, read_transform, write_transform
 from neuromoe.dwi._correction import Settings, correct_series
 from neuromoe.dwi._normalization import carry, fit_maps, select_shell
 from neuromoe.dwi._placement import Settings as Placing
 from neuromoe.dwi._placement import why_not_undistorted
 from neuromoe.dwi._series import Series, read_runs
 from neuromoe.dwi.normalize import normalize
+from neuromoe.imaging.geometry import Grid, apply_affine, map_points, rigid_matrix
+from neuromoe.imaging.gradients import Gradients, fsl_to_world, write_gradients
+from neuromoe.imaging.images import Image, dice, load_image, resample, save_image
+from neuromoe.imaging.transforms import Affine, read_transform, write_transform
 
 from .phantom import Head, acquire, axial_grid, directions, table
 
@@ -269,7 +269,7 @@ def real_sessions(real_bids) -> dict:
 
 
 def test_one_person_at_two_slice_angles_has_the_same_main_directions(real_sessions):
-    from neuromoe.core.coregister import coregister
+    from neuromoe.registration.coregister import coregister
 
     ortho, oblique = real_sessions.values()
     fitted = {}

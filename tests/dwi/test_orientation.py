@@ -3,13 +3,13 @@ import pytest
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from neuromoe.core.geometry import Grid, apply_affine
 from neuromoe.dwi._correction import Settings, correct_series
 from neuromoe.dwi._motion import MotionSettings
 from neuromoe.dwi._normalization import fit_maps, unmask
 from neuromoe.dwi._orientation import check_orientation
 from neuromoe.dwi._series import Series, read_runs
 from neuromoe.dwi._tensor import Tensor
+from neuromoe.imaging.geometry import Grid, apply_affine
 
 from .phantom import table
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from neuromoe.core.gradients import Gradients
 from neuromoe.dwi._tensor import Tensor, eigensystem, fit_tensor, tensor_maps
+from neuromoe.imaging.gradients import Gradients
 
 from .phantom import table
 

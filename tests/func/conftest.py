@@ -9,9 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix, sample
-from neuromoe.core.images import Image, load_image, save_image
-from neuromoe.core.transforms import Affine, write_transform
+from neuromoe.imaging.geometry import Grid, apply_affine, rigid_matrix
+from neuromoe.imaging.images import Image, load_image, resample, sample, save_image
+from neuromoe.imaging.transforms import Affine, write_transform
 
 REPETITION_TIME_S = 2.0
 VOLUMES = 64

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from neuromoe.core.images import load_image, save_image
 from neuromoe.core.quality import read_quality, write_quality
 from neuromoe.func._several import together, usable_volumes, weighted_mean
 from neuromoe.func.average import average
+from neuromoe.imaging.images import load_image, save_image
 
 SHAPE = (5, 6, 4)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

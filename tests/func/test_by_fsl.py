@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuromoe.core._fsl_space import world_to_flirt
-from neuromoe.core.distortion import inverted
 from neuromoe.core.errors import InputError
-from neuromoe.core.fsl import PhaseEncoding
-from neuromoe.core.geometry import resample
-from neuromoe.core.images import Image, load_image, save_image
-from neuromoe.core.transforms import Affine, read_affines, read_transform
+from neuromoe.fsl import PhaseEncoding
+from neuromoe.fsl.space import world_to_flirt
 from neuromoe.func._fieldmap import apply_field, undistort
 from neuromoe.func._registration import place_in_t1w
+from neuromoe.imaging.images import Image, load_image, resample, save_image
+from neuromoe.imaging.transforms import Affine, read_affines, read_transform
+from neuromoe.registration.distortion import inverted
 
 from .conftest import Person
 from .test_correct import brain_points, run_correct

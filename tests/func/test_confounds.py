@@ -5,9 +5,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import rigid_matrix
 from neuromoe.func._compcor import anatomical_components, cosine_drifts
 from neuromoe.func._confounds import make_confounds, write_confounds
+from neuromoe.imaging.geometry import rigid_matrix
 
 TR_S, VOLUMES = 2.0, 150
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import apply_affine
-from neuromoe.core.images import dice, load_image
 from neuromoe.core.quality import read_quality
-from neuromoe.core.transforms import Affine, read_affines, read_transform
 from neuromoe.func.correct import correct
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.images import dice, load_image
+from neuromoe.imaging.transforms import Affine, read_affines, read_transform
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from bottle import write_bottle  # noqa: E402
@@ -62,7 +62,7 @@ def test_the_reference_is_placed_in_the_t1w_to_a_millimetre(person, corrected):
 def test_the_mask_is_the_brain(person, corrected):
     found, brain = load_image(corrected["mask"], ndim=3), load_image(person.t1w_mask, ndim=3)
     to_t1w = Affine(np.linalg.inv(person.t1w_to_bold))
-    from neuromoe.core.geometry import resample
+    from neuromoe.imaging.images import resample
 
     assert dice(found.data > 0.5, resample(brain, found.grid, (to_t1w,)) > 0.5) > 0.93
 

@@ -5,12 +5,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from neuromoe.core.coregister import Coregistration
-from neuromoe.core.images import Image, save_image
-from neuromoe.core.transforms import Affine, Displacement
 from neuromoe.func._distortion import undistort_by_registration
 from neuromoe.func._registration import Placement
 from neuromoe.func._run import Run, noise_masks_of
+from neuromoe.imaging.images import Image, save_image
+from neuromoe.imaging.transforms import Affine, Displacement
+from neuromoe.registration.coregister import Coregistration
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import rigid_matrix
 from neuromoe.func._framewise import (
     dvars,
     framewise_displacement,
@@ -11,6 +10,7 @@ from neuromoe.func._framewise import (
     temporal_snr,
     unsteady_volumes,
 )
+from neuromoe.imaging.geometry import rigid_matrix
 
 
 def made_courses(rng, voxels=300, volumes=80):

@@ -5,15 +5,15 @@ import pytest
 from scipy import ndimage
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import load_image, save_image
 from neuromoe.core.quality import read_quality
-from neuromoe.core.template import Template
-from neuromoe.core.transforms import Affine, read_transform, write_affines, write_transform
 from neuromoe.func._confounds import MOTION
 from neuromoe.func._networks import find_networks
 from neuromoe.func._slicetiming import correct_slice_timing
 from neuromoe.func._tissues import noise_masks, pull_share, push_share
 from neuromoe.func.normalize import normalize
+from neuromoe.imaging.images import load_image, save_image
+from neuromoe.imaging.template import Template
+from neuromoe.imaging.transforms import Affine, read_transform, write_affines, write_transform
 
 REGRESSORS = ["motion", "outliers"]
 OUTPUTS = {

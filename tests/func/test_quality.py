@@ -5,8 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
-from neuromoe.core.images import Image
 from neuromoe.func._quality import ghost_ratio, global_correlation, image_numbers, quality_index, smoothness
+from neuromoe.imaging.images import Image
 
 BRAIN = np.zeros((20, 24, 10), bool)
 BRAIN[4:14, 5:15, 2:8] = True

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import rigid_matrix
 from neuromoe.func._confounds import make_confounds
 from neuromoe.func._regression import (
     choose_confounds,
@@ -12,6 +11,7 @@ from neuromoe.func._regression import (
     remove,
     unwanted,
 )
+from neuromoe.imaging.geometry import rigid_matrix
 
 TR_S, VOLUMES, BAND_HZ = 2.0, 120, (0.01, 0.1)
 

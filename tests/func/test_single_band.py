@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from neuromoe.core.geometry import Grid, apply_affine, resample, rigid_matrix
-from neuromoe.core.images import Image, load_image, save_image
 from neuromoe.core.quality import read_quality
-from neuromoe.core.transforms import Affine, read_affines, read_transform
+from neuromoe.imaging.geometry import Grid, apply_affine, rigid_matrix
+from neuromoe.imaging.images import Image, load_image, resample, save_image
+from neuromoe.imaging.transforms import Affine, read_affines, read_transform
 
 from .test_correct import brain_points, run_correct
 

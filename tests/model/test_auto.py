@@ -5,8 +5,8 @@ import pytest
 
 from neuromoe.core.errors import InputError
 from neuromoe.model import build_model
-from neuromoe.model._held_out import held_out_log_proba
 from neuromoe.model.auto import weigh
+from neuromoe.model.shared.held_out import held_out_log_proba
 
 QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 3}
 FEW = "late-fusion, clinical-logistic, majority"

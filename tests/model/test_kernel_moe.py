@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
+from neuromoe.cohort.quality import QualityEncoder
 from neuromoe.core.errors import InputError
-from neuromoe.model import Cohort, _maps, build_model
-from neuromoe.model._kernel_ridge import solve
-from neuromoe.model._kernels import Likeness, compare
-from neuromoe.model._linear import log_softmax
-from neuromoe.model._maps import Maps, likeness_between
-from neuromoe.model._pool import POOLS, Gate, fit_gate
-from neuromoe.model._quality import QualityEncoder
+from neuromoe.model import Cohort, build_model
+from neuromoe.model.kernels.kernel_ridge import solve
+from neuromoe.model.kernels.kernels import Likeness, compare
+from neuromoe.model.kernels.linear import log_softmax
+from neuromoe.model.kernels.maps import Maps, likeness_between
+from neuromoe.model.kernels.pool import POOLS, Gate, fit_gate
 
 MODALITIES = ("anat", "dwi", "func")
 
@@ -47,7 +47,7 @@ def test_the_size_of_blocks_does_not_matter(rng, monkeypatch):
         return likeness_between(lambda rows: features[rows + 5], np.array([0, 2]), 4, maps, 9)
 
     whole = found()
-    monkeypatch.setattr(_maps, "_BLOCK", 14)
+    monkeypatch.setattr("neuromoe.model.kernels.maps._BLOCK", 14)
     # Single precision of sums of seven.
     assert np.allclose(found().inner, whole.inner, atol=1e-5) and np.allclose(found().left, whole.left, atol=1e-5)
     assert (whole.inner[[1, 3]] == 0).all() and np.mean(whole.right) == pytest.approx(1, abs=1e-5)

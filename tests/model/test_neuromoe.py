@@ -8,9 +8,9 @@ import torch
 
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, build_model, load
-from neuromoe.model._augment import _cut, _join, _move
-from neuromoe.model._linear_experts import trust_of
-from neuromoe.model._mixture_network import GATES
+from neuromoe.model.kernels.linear_experts import trust_of
+from neuromoe.model.networks.augment import _cut, _join, _move
+from neuromoe.model.networks.mixture import GATES
 from neuromoe.model.neuromoe import _leave_out
 
 QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 3}

@@ -116,7 +116,7 @@ def test_nothing_else_in_the_folder_is_lost(unlabeled, tmp_path):
 
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(unlabeled, tmp_path, monkeypatch):
     whole = pretrain(unlabeled, folder=tmp_path / "whole", **QUICK | {"epochs": 4})
-    from neuromoe.model._learner import Learner
+    from neuromoe.model.networks.learner import Learner
 
     ending = Learner.on_train_epoch_start
 

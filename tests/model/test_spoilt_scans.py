@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neuromoe.cohort.clinical import ClinicalEncoder
+from neuromoe.cohort.tables import typed_clinical
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model
-from neuromoe.model._clinical import ClinicalEncoder
-from neuromoe.model._maps import Maps
-from neuromoe.model.tables import typed_clinical
+from neuromoe.model.kernels.maps import Maps
 
 SMALL = {"epochs": 2, "width": 12, "layers": 1}
 SETTINGS = {

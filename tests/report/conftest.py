@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuromoe.core.images import save_image
 from neuromoe.core.provenance import write_sidecar
 from neuromoe.core.quality import write_quality
+from neuromoe.core.saving import write_arrays
 from neuromoe.core.tables import write_table
-from neuromoe.model.saving import write_arrays
+from neuromoe.imaging.images import save_image
 
 from .scores import CLASSES
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from neuromoe.core.images import Image, save_image
+from neuromoe.imaging.images import Image, save_image
 from neuromoe.report._motion import carpet, sample
 from neuromoe.report._outliers import LIMIT, robust_z, scores
 from neuromoe.report._pictures import (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import save_image
+from neuromoe.imaging.images import save_image
 from neuromoe.report.subject import subject
 
 from .conftest import AFFINE

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from neuromoe.simulate._people import Person
 from neuromoe.simulate._person import Anatomy, draw_anatomy
-from neuromoe.simulate._plan import Person, plan
+from neuromoe.simulate._plan import plan
 from neuromoe.simulate.cohort import cohort
 
 SETTINGS = {"size": "tiny", "sessions": 3, "seed": 0, "corrupted_rate": 0.4, "missing_rate": 0.2}

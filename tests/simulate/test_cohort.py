@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.geometry import apply_affine, resample
-from neuromoe.core.images import Image, load_image
-from neuromoe.core.transforms import Affine, read_affines, read_transform
+from neuromoe.imaging.geometry import apply_affine
+from neuromoe.imaging.images import Image, load_image, resample
+from neuromoe.imaging.transforms import Affine, read_affines, read_transform
 from neuromoe.simulate._plan import images, site_of
 from neuromoe.simulate._signal import STORED_WHITE_MATTER
 from neuromoe.simulate._template import BRAIN, GM, LABEL, T1, WM, bundled_brain
@@ -149,7 +149,7 @@ def test_moving_the_volumes_back_takes_the_motion_out(dataset, spoilt):
 
 
 def test_motion_tables_and_matrices_agree(dataset, spoilt):
-    from neuromoe.core.geometry import rigid_matrix
+    from neuromoe.imaging.geometry import rigid_matrix
 
     motion = read_affines(truth(dataset, spoilt, "dwi", "_from-orig_to-dwiref_mode-image_xfm.txt"))
     table = truth(dataset, spoilt, "dwi", "_desc-motion_timeseries.tsv")

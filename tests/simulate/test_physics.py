@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuromoe.core.geometry import Grid, resample
-from neuromoe.core.images import Image
+from neuromoe.imaging.geometry import Grid
+from neuromoe.imaging.images import Image, resample
 from neuromoe.simulate._dwi import fsl_directions, scan_dwi, spread_directions
 from neuromoe.simulate._effects import EFFECTS, PLACES
 from neuromoe.simulate._func import BAND_HZ, draw_waves, scan_bold

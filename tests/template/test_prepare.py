@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import load_image
-from neuromoe.core.template import PARTS, Template, template_label
+from neuromoe.imaging.images import load_image
+from neuromoe.imaging.template import PARTS, Template, template_label
 from neuromoe.template.prepare import prepare
 
 

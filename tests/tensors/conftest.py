@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuromoe.core.images import save_image
 from neuromoe.core.quality import write_quality
+from neuromoe.imaging.images import save_image
 
 AFFINE = np.array([[2.0, 0, 0, -24], [0, 2.0, 0, -20], [0, 0, 2.0, -18], [0, 0, 0, 1]])
 SHAPE = (24, 22, 20)

@@ -5,9 +5,9 @@ import pytest
 from safetensors import safe_open
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.images import load_image, save_image
-from neuromoe.core.template import Template
-from neuromoe.model.saving import read_arrays
+from neuromoe.core.saving import read_arrays
+from neuromoe.imaging.images import load_image, save_image
+from neuromoe.imaging.template import Template
 from neuromoe.tensors._grid import tensor_grid
 from neuromoe.tensors.pack import pack
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.core.template import Template
+from neuromoe.core.saving import read_arrays
+from neuromoe.imaging.template import Template
 from neuromoe.model import Cohort, build_model
-from neuromoe.model.saving import read_arrays
 from neuromoe.tensors._grid import tensor_grid
 from neuromoe.tensors.pack import pack
 from neuromoe.tensors.store import store

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neuromoe.model.patches import brain_patches, cut_patches
+from neuromoe.cohort.patches import brain_patches, cut_patches
 from neuromoe.train.split import split
 
 PEOPLE = 18

@@ -27,7 +27,7 @@ from neuromoe.core.config import check_config, with_defaults
 from neuromoe.core.errors import InputError
 from neuromoe.core.shell import shell_words
 from neuromoe.core.tables import MISSING, read_table, write_table
-from neuromoe.core.template import BUNDLED, template_label
+from neuromoe.imaging.template import BUNDLED, template_label
 
 
 def stop(error):

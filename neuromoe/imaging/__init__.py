@@ -1,0 +1,1 @@
+"""Images and where they lie: reading and writing, grids, transforms, gradients, the template."""

@@ -1,0 +1,1 @@
+"""What every kind of model needs: the base class, checked settings and rows, predictions of people held out."""

@@ -1,0 +1,1 @@
+"""One image is brought onto another: ANTs, greedy, coregistration, motion, distortion."""

@@ -1,0 +1,46 @@
+"""Linear experts that a network's experts start from."""
+
+import numpy as np
+
+from neuromoe.model.kernels.linear_experts import Compared, LinearTraining
+
+
+def _maps(rng, labels):
+    return rng.normal(size=(len(labels), 30)) + 0.5 * labels[:, None]
+
+
+def _training(maps, labels):
+    compared = Compared.of(lambda rows: maps[rows], len(labels), seed=0)
+    parts, there = np.arange(len(labels)) % 5, np.ones((len(labels), 1), bool)
+    return LinearTraining({0: compared}, there, labels, parts, np.ones(len(labels)), 2)
+
+
+def test_what_is_said_of_people_outside_does_not_know_their_labels(rng):
+    labels = rng.integers(0, 2, 40)
+    maps, inside = _maps(rng, labels), np.arange(40) % 5 != 2
+    said = []
+    for outside in (labels[~inside], 1 - labels[~inside]):
+        known = labels.copy()
+        known[~inside] = outside
+        said.append(_training(maps, known).fit(np.ones((40, 1)), inside)[1])
+    assert np.array_equal(*said)
+    assert (said[0][:, 0].argmax(axis=1) == labels).mean() > 0.7
+
+
+def test_the_expert_of_features_says_what_the_kernel_does(rng):
+    labels = rng.integers(0, 2, 40)
+    training = _training(_maps(rng, labels), labels)
+    inside = np.arange(40) >= 8
+    fits, said = training.fit(np.ones((40, 1)), inside)
+    compared = training.compared[0]
+    outside = compared.expert(fits[0]).log_proba(compared.read, 40)[~inside]
+    assert np.allclose(outside, said[~inside, 0], atol=1e-4)
+
+
+def test_of_more_people_than_are_drawn_all_are_spoken(rng, monkeypatch):
+    monkeypatch.setattr("neuromoe.model.kernels.linear_experts._MOST", 30)
+    labels = np.arange(60) % 2
+    training = _training(_maps(rng, labels), labels)
+    said = training.fit(np.ones((60, 1)), np.ones(60, bool))[1]
+    assert len(training.compared[0].drawn) == 30 and (said != 0).all()
+    assert (said[:, 0].argmax(axis=1) == labels).mean() > 0.7
