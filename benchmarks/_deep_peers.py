@@ -41,7 +41,7 @@ def learn_deep(method: str, simulated: Simulated, seed: int) -> NDArray:
     labels = torch.zeros(len(cohort), dtype=torch.long)
     labels[train] = torch.from_numpy(targets)
     torch.manual_seed(seed)
-    model = _WithClinical(_network(method, int(targets.max()) + 1), table.shape[1], int(targets.max()) + 1)
+    model = _WithClinical(_network(method, volumes.shape[1], int(targets.max()) + 1), table.shape[1], int(targets.max()) + 1)
     counts = torch.bincount(labels[train])
     loss = nn.CrossEntropyLoss(weight=len(train) / (len(counts) * counts))
     _train(model, volumes, clinical, labels, train[kept], train[aside], loss, seed)
@@ -51,25 +51,29 @@ def learn_deep(method: str, simulated: Simulated, seed: int) -> NDArray:
 
 
 def _volumes(simulated: Simulated) -> NDArray:
-    """Return volumes (N, C, X, Y, Z), each modality less its mean over training people and of unit deviation."""
-    cohort, train = simulated.cohort, simulated.train
-    found = np.zeros((len(cohort), len(MODALITIES), SIDE, SIDE, SIDE), np.float32)
-    for column, name in enumerate(MODALITIES):
+    """Return volumes (N, C, X, Y, Z), each channel less its mean over training people and of unit deviation."""
+    from _learners import scaled
+
+    cohort, found = simulated.cohort, []
+    for name in MODALITIES:
         there = np.flatnonzero(cohort.rows[name] >= 0)
-        maps = join_patches(cohort.patches(name, there), cohort.places, cohort.grid)[:, 0]
-        maps -= maps[np.isin(there, train)].mean(axis=0)
-        found[there, column] = maps / maps.std()
-    return found
+        maps = scaled(simulated, name, there)
+        tokens = len(cohort.places)
+        patches = maps.reshape(*maps.shape[:2], tokens, -1).transpose(0, 2, 1, 3).reshape(len(there), tokens, -1)
+        volumes = np.zeros((len(cohort), maps.shape[1], SIDE, SIDE, SIDE), np.float32)
+        volumes[there] = join_patches(patches, cohort.places, cohort.grid) * maps.shape[2] ** 0.5
+        found.append(volumes)
+    return np.concatenate(found, axis=1)
 
 
-def _network(method: str, classes: int) -> nn.Module:
+def _network(method: str, channels: int, classes: int) -> nn.Module:
     from monai.networks.nets import ViT, resnet10
 
     if method == "early-cnn":
-        return resnet10(spatial_dims=3, n_input_channels=len(MODALITIES), num_classes=classes, feed_forward=True)
+        return resnet10(spatial_dims=3, n_input_channels=channels, num_classes=classes, feed_forward=True)
     size = {"hidden_size": 64, "mlp_dim": 128, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.3}
     shape = (SIDE,) * 3
-    return ViT(len(MODALITIES), shape, 4, classification=True, num_classes=classes, post_activation="", **size)
+    return ViT(channels, shape, 4, classification=True, num_classes=classes, post_activation="", **size)
 
 
 def _train(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.model import Cohort, build_model
 from neuromoe.model.auto import NeuroMoEAuto
+from neuromoe.model.kernels.maps import Frame, reader_of
 from neuromoe.model.shared.base import Model
 
 # `neuromoe-auto` first: it fits those that it chooses from, which are then not fitted again.
@@ -100,7 +101,7 @@ def learn_peer(method: str, simulated: Simulated, seed: int) -> NDArray:
 
 
 def _filled(simulated: Simulated, name: str) -> NDArray:
-    """Return features (N, F) of unit size per modality, the training people's mean where absent."""
+    """Return features (N, F) of unit size per modality and channel, the training people's mean where absent."""
     cohort, train = simulated.cohort, simulated.train
     if name == "clinical":
         features = ClinicalEncoder.fit(cohort.clinical.iloc[train], cohort.clinical_types).encode(
@@ -109,9 +110,16 @@ def _filled(simulated: Simulated, name: str) -> NDArray:
         return _sized(features, train)
     there = np.flatnonzero(cohort.rows[name] >= 0)
     features = np.zeros((len(cohort), int(np.prod(cohort.tokens[name].shape[1:]))), np.float32)
-    features[there] = cohort.patches(name, there).reshape(len(there), -1)
-    features[there] -= features[np.intersect1d(there, train)].mean(axis=0)
+    features[there] = scaled(simulated, name, there).reshape(len(there), -1)
     return _sized(features, train)
+
+
+def scaled(simulated: Simulated, name: str, rows: NDArray) -> NDArray:
+    """Return maps (n, C, P) of people who have the modality, each channel scaled as our models scale it."""
+    cohort = simulated.cohort
+    known = simulated.train[cohort.rows[name][simulated.train] >= 0]
+    frame = Frame.fit(reader_of(cohort, name, known, ClinicalEncoder()), len(known))
+    return frame.scaled(reader_of(cohort, name, rows, ClinicalEncoder()), np.arange(len(rows))).transpose(1, 0, 2)
 
 
 def _sized(features: NDArray, train: NDArray) -> NDArray:

@@ -86,3 +86,16 @@ def common_shape(volumes: Mapping[str, NDArray], mask: ArrayLike | None) -> tupl
             fix="resample all modalities to one grid",
         )
     return next(iter(shapes.values()), (0, 0, 0))
+
+
+def named_channels(names: Iterable[Any], volume: NDArray, modality: str) -> list[str]:
+    """Return the names of a modality's channels as text, or raise InputError unless each channel has one of its own."""
+    listed = [names] if isinstance(names, str) else [str(name) for name in names]
+    if len(listed) != volume.shape[1] or len(set(listed)) != len(listed):
+        raise InputError(
+            expected=f"{volume.shape[1]} different names",
+            found=", ".join(listed) or "none",
+            where=f"channels[{modality!r}]",
+            fix="name each channel of the maps once, in their order",
+        )
+    return listed

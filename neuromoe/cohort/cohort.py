@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.cohort import tables
-from neuromoe.cohort.checks import as_volumes, check_keys, check_names, check_places, common_shape
+from neuromoe.cohort.checks import as_volumes, check_keys, check_names, check_places, common_shape, named_channels
 from neuromoe.cohort.patches import PATCH, brain_patches, cut_patches, flat_places, patch_grid, spread_patches
 from neuromoe.cohort.people import people
 from neuromoe.core.errors import InputError
@@ -79,6 +79,7 @@ class Cohort:
         participants: ArrayLike | None = None,
         present: Mapping[str, ArrayLike] | None = None,
         quality: "Mapping[str, ArrayLike | pd.DataFrame] | None" = None,
+        channels: Mapping[str, Sequence[str]] | None = None,
         clinical: "pd.DataFrame | None" = None,
         clinical_types: Mapping[str, Mapping[str, Any]] | None = None,
         groups: ArrayLike | None = None,
@@ -102,6 +103,8 @@ class Cohort:
         quality : mapping of str to array or DataFrame (N, Q), optional
             Quality numbers, NaN where missing. A fitted model knows those of a DataFrame, and of a store, by
             name, others by place.
+        channels : mapping of str to sequence of str, optional
+            What the channels of a modality are; a fitted model refuses other ones, and these in another order.
         clinical : DataFrame (N rows), optional
             Clinical and serum columns, NaN where missing.
         clinical_types : mapping, optional
@@ -121,6 +124,7 @@ class Cohort:
         check_names(maps, "maps")
         check_keys(present, maps, "present", {CLINICAL: "leave the person's clinical row empty (NaN) instead"})
         check_keys(quality, maps, "quality", {})
+        check_keys(channels, maps, "channels", {})
         volumes = {name: as_volumes(array, name) for name, array in maps.items()}
         count = tables.common_length({**volumes, "labels": labels, CLINICAL: clinical, "participants": participants})
         shape = common_shape(volumes, mask)
@@ -144,6 +148,7 @@ class Cohort:
             **who,
             places=places,
             grid=grid,
+            channels={name: named_channels(names, volumes[name], name) for name, names in (channels or {}).items()},
             quality_names={name: [str(column) for column in given.columns] for name, given in tabled.items()},
         )
 

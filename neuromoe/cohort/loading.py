@@ -37,15 +37,23 @@ class PatchDataset:
 
     def tokens(self, modality: str, chosen: NDArray) -> Tensor:
         """Return the patches (B, T, F), float32, of people of the dataset who have the modality."""
+        return self.spread(self.read(modality, chosen))
+
+    def read(self, modality: str, chosen: NDArray) -> Tensor:
+        """Return the patches that touch the brain (B, T, F), float32."""
         source, rows = self.sources[modality], self.rows[modality][chosen]
         tokens_BTF = torch.empty((len(rows), *source.shape[1:]))
         # Row by row and widened on the way: no float16 copy, and torch widens several times faster than NumPy.
         for place, row in enumerate(rows.tolist()):
             tokens_BTF[place] = source[row]
+        return tokens_BTF
+
+    def spread(self, tokens_BTF: Tensor) -> Tensor:
+        """Put the patches that touch the brain on the full grid, zeros elsewhere, where the dataset reads all of it."""
         if self.grid is None:
             return tokens_BTF
         kept, count = self.grid
-        full_BTF = torch.zeros((len(rows), count, source.shape[2]))
+        full_BTF = torch.zeros((len(tokens_BTF), count, tokens_BTF.shape[2]))
         full_BTF[:, kept] = tokens_BTF
         return full_BTF
 

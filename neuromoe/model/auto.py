@@ -66,6 +66,8 @@ class NeuroMoEAuto(LongFit):
 
     Attributes
     ----------
+    lent : dict of str to Model
+        Candidates that are fitted on the same people already, with the settings that they have here, by name.
     choice_ : list of dict
         `candidate`, `held_out_nll` and `held_out_balanced_accuracy` alone, and `weight`; the stack itself last.
 
@@ -77,11 +79,16 @@ class NeuroMoEAuto(LongFit):
     name = "neuromoe-auto"
     Settings = AutoSettings
 
+    lent: dict[str, Model]
     candidates: dict[str, Model]
     weights_C: NDArray
     temperatures_C: NDArray
     temperature: NDArray
     choice_: list[dict[str, Any]]
+
+    def __init__(self, *, seed: int = 0, **settings: Any) -> None:
+        super().__init__(seed=seed, **settings)
+        self.lent = {}
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         rows = train if val is None else np.concatenate([train, val])
@@ -110,15 +117,13 @@ class NeuroMoEAuto(LongFit):
         self.temperatures_C = self.temperatures_C[self.weights_C > 0]
         self.weights_C = self.weights_C[self.weights_C > 0]
 
-    @property
-    def pretrained_on(self) -> list[str]:
-        """Name the participants whose scans the encoders of those chosen had learned from before."""
-        return sorted({who for model in self.candidates.values() for who in getattr(model, "pretrained_on", [])})
-
     def _fit_candidate(self, name: str, cohort: Cohort, rows: NDArray) -> Model:
         from neuromoe.model.registry import build_model
 
         model = build_model(name, seed=self.seed, **self.settings.candidate_settings.get(name, {}))
+        lent = self.lent.get(name)
+        if lent is not None and (lent.settings, lent.seed) == (model.settings, model.seed):
+            return lent
         if isinstance(model, LongFit):
             model.progress = self.progress
             model.folder = None if self.folder is None else Path(self.folder) / name

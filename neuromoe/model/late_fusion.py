@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.cohort.cohort import CLINICAL, Cohort
-from neuromoe.cohort.grid import check_grid, features_of, places_of
+from neuromoe.cohort.grid import Layout
 from neuromoe.cohort.inner import inner_parts
-from neuromoe.model.kernels.kernel_ridge import fit_kernel
 from neuromoe.model.kernels.linear import LogisticFit, balanced_weights, fit_logistic
 from neuromoe.model.kernels.linear_experts import Compared, LinearExpert
 from neuromoe.model.kernels.maps import reader_of
@@ -48,15 +47,13 @@ class LateFusion(Model):
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         rows = train if val is None else np.concatenate([train, val])
-        self.features, self.places_T3 = features_of(cohort), places_of(cohort)
+        self.layout = Layout.of(cohort)
         self.encoder = ClinicalEncoder()
         self.experts: dict[str, LinearExpert | LogisticFit] = {}
-        for name in self.modalities_:
+        for name, trained in zip(self.modalities_, self._of_all_classes(cohort, rows), strict=True):
             mine = rows[cohort.present(rows, [name])[:, 0]]
-            targets = self._targets(cohort, mine)
-            # An expert that lacks a class would be sure against it.
-            if len(np.unique(targets)) == len(self.classes_):
-                self.experts[name] = self._fit_expert(cohort, name, mine, targets)
+            if trained:
+                self.experts[name] = self._fit_expert(cohort, name, mine, self._targets(cohort, mine))
 
     def _fit_expert(self, cohort: Cohort, name: str, rows: NDArray, targets: NDArray) -> LinearExpert | LogisticFit:
         s, groups = self.settings, cohort.groups[rows]
@@ -67,16 +64,16 @@ class LateFusion(Model):
             return fit_logistic(self.encoder.encode_rows(cohort, rows), targets, groups, **choices)
         compared = Compared.of(reader_of(cohort, name, rows, self.encoder), len(rows), seed=self.seed)
         parts, balance = inner_parts(groups, targets, s.folds, self.seed), balanced_weights(targets, s.class_weights)
-        drawn, trust = compared.drawn, np.ones(len(compared.drawn))
-        known = compared.kernel, targets[drawn], parts[drawn], len(self.classes_)
-        return compared.expert(fit_kernel(*known, balance=balance[drawn], trust=trust)[1])
+        everybody, trust = np.ones(len(rows), bool), np.ones(len(rows))
+        known = everybody, targets, parts, len(self.classes_)
+        return compared.expert(compared.fit(*known, balance=balance, trust=trust)[0])
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         fitted = np.array([name in self.experts for name in self.modalities_], bool)
         return cohort.present(positions, self.modalities_) & fitted
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        check_grid(cohort, self.features, self.places_T3)
+        self.layout.check(cohort)
         usable_NM = self._usable(cohort, positions)
         total_NK = np.zeros((len(positions), len(self.classes_)))
         for column, name in enumerate(self.modalities_):
@@ -96,11 +93,11 @@ class LateFusion(Model):
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays = {key: value for name, fit in self.experts.items() for key, value in fit.arrays(name).items()}
-        facts = {"clinical": self.encoder.facts(), "experts": list(self.experts), "features": self.features}
-        return {**arrays, "places": self.places_T3}, facts
+        facts = {"clinical": self.encoder.facts(), "experts": list(self.experts), "layout": self.layout.facts()}
+        return {**arrays, "places": self.layout.places}, facts
 
     def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
-        self.features, self.places_T3 = facts["features"], arrays["places"]
+        self.layout = Layout.from_facts(facts["layout"], arrays["places"], self.modalities_)
         self.encoder = ClinicalEncoder.from_facts(facts["clinical"])
         kinds = {name: LogisticFit if name == CLINICAL else LinearExpert for name in facts["experts"]}
         self.experts = {name: kind.from_arrays(arrays, name) for name, kind in kinds.items()}

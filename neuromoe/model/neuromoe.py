@@ -1,10 +1,11 @@
-"""The mixture of transformer experts that starts from linear ones, cross-fitted.
+"""A transformer expert per modality beside a linear one, and a gate chosen on people held out; or all end to end.
 
-Axis letters: N people, B batch, M modality (expert), T token, F voxels of a patch or encoded clinical features, Q
-quality number, K class.
+Axis letters: N people, B batch, M modality, E expert, C channel, F encoded clinical features, Q quality number, I input
+of the gate, K class.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,281 +15,282 @@ from torch import Tensor
 
 from neuromoe.cohort.cohort import CLINICAL, Cohort
 from neuromoe.cohort.inner import inner_parts
-from neuromoe.cohort.loading import PatchDataset
-from neuromoe.cohort.quality import QualityEncoder, quality_numbers
-from neuromoe.model.kernels import pool
-from neuromoe.model.kernels.kernel_ridge import KernelFit
 from neuromoe.model.kernels.linear import balanced_weights, log_softmax
-from neuromoe.model.kernels.linear_experts import Compared, LinearExpert, LinearTraining, shares, trust_of
-from neuromoe.model.kernels.maps import Frame, Read, reader_of
-from neuromoe.model.networks.augment import augment
+from neuromoe.model.kernels.linear_experts import Compared, LinearExpert, LinearTraining
+from neuromoe.model.kernels.maps import reader_of
+from neuromoe.model.kernels.mixture import ExpertMixture, MixtureTraining
+from neuromoe.model.kernels.pool import KINDS, gate_inputs, temper, warmth
+from neuromoe.model.kernels.scan_quality import ScanQuality
 from neuromoe.model.networks.learner import Batch
 from neuromoe.model.networks.losses import balance_penalty, mix, weighted_cross_entropy
-from neuromoe.model.networks.mixture import MixtureNetwork, NeuroMoESettings
 from neuromoe.model.networks.network_model import NetworkModel
-from neuromoe.model.networks.reader import near_tokens
+from neuromoe.model.networks.settings import NeuroMoESettings
+
+# Members that tell whether the others are worth training.
+_SCOUTS = 2
 
 
 class NeuroMoE(NetworkModel):
-    """A transformer expert per modality that adds to a linear one, weighed by the quality of each scan.
+    """An expert for each modality, a transformer beside ridge regression, weighed by a gate.
 
-    Members are trained without one part of the people each. What they say of the people they did not see decides how
-    far the transformers are believed, the final gate and its temperature; their mean predicts. Validation people, where
-    given, are training people here: the parts do their work.
+    Members are trained without one part of the people each. What they say of the people they did not see decides how far
+    the transformers are believed, which gate there is, and the last temperature; their mean predicts. Where the first
+    two members are not believed in any modality, no others are trained. With `training: mixture` experts and gate are
+    trained end to end instead. Validation people, where given, are training people here: the parts do their work.
+
+    Attributes
+    ----------
+    gates_ : list of dict
+        The gates that were tried, by their loss on people held out.
+    use_ : dict of str to float
+        Mean weight of each expert over the people held out.
     """
 
     name = "neuromoe"
     Settings = NeuroMoESettings
 
-    quality: QualityEncoder
-    frames: Mapping[str, Frame]
+    quality: ScanQuality
     linear: dict[str, LinearExpert]
-    share_M: NDArray
-    mixture: pool.Gate
+    mixture: ExpertMixture | None
+    temperature: NDArray
+    gates_: list[dict[str, Any]]
+    use_: dict[str, float]
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
-        s, rows = self.settings, train if val is None else np.concatenate([train, val])
+        s = self.settings
+        if s.folds > 1:
+            rows = train if val is None else np.concatenate([train, val])
+            aside = rows[:0]
+        else:
+            inner, aside = self._with_inner(cohort, train, val, s.validation_share)
+            rows = np.concatenate([inner, aside])
         self._learn_inputs(cohort, rows)
-        self.trained = self.trained & self._of_all_classes(cohort, rows)
         rows = rows[self._usable(cohort, rows).any(axis=1)]
         targets = self._targets(cohort, rows)
-        parts = self._parts(cohort, rows, targets)
+        parts = inner_parts(cohort.groups[rows], targets, s.folds, self.seed)
+        if s.folds == 1:
+            parts = np.where(np.isin(rows, aside), 0, -1)
         linear = self._compare(cohort, rows, targets)
-        maps = {self.modalities_[column]: one.maps for column, one in linear.compared.items()}
-        self.frames = {name: one.frame for name, one in maps.items()}
-        self.quality = self._learn_quality(cohort, rows)
-        quality_NMQ = self._quality_of(cohort, rows)
-        fits, base_NMK = self._fit_linear(linear, quality_NMQ, np.ones(len(rows), bool))
-        self.linear = {self.modalities_[column]: linear.compared[column].expert(fit) for column, fit in fits.items()}
-        self._train(cohort, rows, parts, s.folds, self._objective, quality=quality_NMQ, base=base_NMK)
-        self._fit_mixture(cohort, rows, parts, linear, quality_NMQ, base_NMK)
-        self.quality = self.quality.for_others({name: len(one.owners) for name, one in maps.items()})
-
-    def _of_all_classes(self, cohort: Cohort, rows: NDArray) -> NDArray:
-        """Tell which modalities people of every class have (M,): an expert that lacks a class is sure against it."""
-        targets, present_NM = self._targets(cohort, rows), cohort.present(rows, self.modalities_)
-        counts = [len(np.unique(targets[there])) for there in present_NM.T]
-        return np.array(counts, int) == len(self.classes_)
-
-    def _parts(self, cohort: Cohort, rows: NDArray, targets: NDArray) -> NDArray:
-        if self.settings.folds > 1:
-            return inner_parts(cohort.groups[rows], targets, self.settings.folds, self.seed)
-        _, aside = self._with_inner(cohort, rows, None, self.settings.validation_share)
-        return np.where(np.isin(rows, aside), 0, -1)
-
-    def _learn_quality(self, cohort: Cohort, rows: NDArray) -> QualityEncoder:
-        there = {name: rows[cohort.rows[name][rows] >= 0] for name in self.frames if name != CLINICAL}
-        return QualityEncoder.fit({name: self._numbers(cohort, mine, name) for name, mine in there.items()})
-
-    def _numbers(self, cohort: Cohort, rows: NDArray, name: str) -> dict[str, NDArray]:
-        """Return quality numbers of people who have the modality, and how far their maps lie from the mean map."""
-        odd_N = self.frames[name].oddness(self._features(cohort, name, rows), len(rows))
-        return quality_numbers(cohort, rows, name, odd_N)
-
-    def _fit_gate(
-        self, said_NMK: NDArray, targets: NDArray, quality_NMQ: NDArray, present_NM: NDArray, balance: NDArray
-    ) -> pool.Gate:
-        s = self.settings
-        stiff = 1e9 if s.gate == "uniform" else 1.0
-        most = np.append(self.quality.most, [np.inf] * (quality_NMQ.shape[2] - len(self.quality.keys)))
-        priors = {"bias_prior": stiff * s.bias_prior, "slope_prior": stiff * s.slope_prior, "most": most}
-        return pool.fit_gate(said_NMK, targets, quality_NMQ, present_NM, weights=balance, pool="mixture", **priors)[1]
+        frames = {self.modalities_[column]: one.frame for column, one in linear.compared.items()}
+        self.frames = {name: frame for name, frame in frames.items() if name != CLINICAL}
+        self.quality = ScanQuality.fit(cohort, rows, self.frames)
+        self.experts = [*self.modalities_, *(["joint"] if s.joint and self.frames else [])]
+        self.linear, self.gates_, self.use_ = {}, [], {}
+        self.mixture, self.temperature = None, np.ones(1)
+        if len(rows) and s.training == "mixture":
+            self._fit_end_to_end(cohort, rows, parts, linear)
+        elif len(rows):
+            self._fit_experts(cohort, rows, parts, linear)
 
     def _compare(self, cohort: Cohort, rows: NDArray, targets: NDArray) -> LinearTraining:
         compared, present_NM = {}, self._usable(cohort, rows)
         for column, name in enumerate(self.modalities_):
             mine = rows[present_NM[:, column]]
             if len(mine):
-                compared[column] = Compared.of(self._features(cohort, name, mine), len(mine), seed=self.seed)
+                compared[column] = Compared.of(reader_of(cohort, name, mine, self.encoder), len(mine), seed=self.seed)
         parts = inner_parts(cohort.groups[rows], targets, max(self.settings.folds, 5), self.seed)
         balance = balanced_weights(targets, self.settings.class_weights)
         return LinearTraining(compared, present_NM, targets, parts, balance, len(self.classes_))
 
-    def _fit_linear(
-        self, linear: LinearTraining, quality_NMQ: NDArray, inside: NDArray
-    ) -> tuple[dict[int, KernelFit], NDArray]:
-        """Fit linear experts on those `inside`, a second time as their quality deserves; return them and what they say.
-
-        Of those inside it is what experts say that did not see them (N, M, K).
-        """
-        trust_NM = np.ones(linear.present.shape)
-        fits, said_NMK = linear.fit(trust_NM, inside)
-        if self.settings.gate != "uniform":
-            known = (said_NMK, linear.targets, quality_NMQ, linear.present, linear.balance)
-            gate = self._fit_gate(*(values[inside] for values in known))
-            trust_NM[inside] = trust_of(quality_NMQ[inside] @ gate.slope, linear.present[inside])
-            fits, said_NMK = linear.fit(trust_NM, inside)
-        return fits, said_NMK if self.settings.linear else np.zeros(said_NMK.shape)
-
-    def _features(self, cohort: Cohort, name: str, rows: NDArray) -> Read:
-        return reader_of(cohort, name, rows, self.encoder)
-
-    def _say_linear(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        """Return the linear experts' log probabilities (n, M, K), zeros where absent."""
-        usable_NM = self._usable(cohort, positions)
-        said_NMK = np.zeros((*usable_NM.shape, len(self.classes_)))
-        for column, name in enumerate(self.modalities_):
-            mine = np.flatnonzero(usable_NM[:, column])
-            if len(mine) and self.settings.linear:
-                read = self._features(cohort, name, positions[mine])
-                said_NMK[mine, column] = self.linear[name].log_proba(read, len(mine))
-        return said_NMK
-
-    def _build(self) -> MixtureNetwork:
-        places_T3, sizes = torch.from_numpy(self.places_T3), (len(self.quality.keys), len(self.classes_))
-        return MixtureNetwork(self.features, places_T3, self.clinical_features, *sizes, self.settings)
-
-    def _tokens(self, patches: PatchDataset, name: str, rows: NDArray) -> Tensor:
-        """Read patches less the training people's mean, in deviations of a voxel, none too far from it."""
-        tokens_BTF, expert = super()._tokens(patches, name, rows), self.linear[name]
-        factor = expert.mean.size**0.5 / float(expert.scale[0])
-        return near_tokens(tokens_BTF, expert.mean, expert.limit, factor)
-
-    def _quality_of(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        """Return encoded quality numbers (n, M, Q), zeros where absent or clinical; reads the maps."""
-        present_NM = self._usable(cohort, positions)
-        encoded = np.zeros((*present_NM.shape, len(self.quality.keys)))
-        for column, name in enumerate(self.modalities_):
-            mine = np.flatnonzero(present_NM[:, column])
-            if name != CLINICAL and len(mine):
-                numbers = self._numbers(cohort, positions[mine], name)
-                encoded[mine, column] = self.quality.encode(name, numbers, len(mine))
-        return encoded
+    def _train_all(
+        self, cohort: Cohort, rows: NDArray, parts: NDArray, numbers: Sequence[int], linear: LinearTraining
+    ) -> NDArray:
+        """Train members; return what each says, by expert, of the people that it did not see (N, E, K): zeros else."""
+        weights = {}
+        for number in numbers:
+            weighed = linear.channel_weights(parts != number)
+            weights[number] = {self.modalities_[column]: weights_C for column, weights_C in weighed.items()}
+            weights[number].pop(CLINICAL, None)
+        self.members += self._train(cohort, rows, parts, numbers, self._objective, weights)
+        said_NEK = np.zeros((len(rows), len(self.experts), len(self.classes_)))
+        for number in numbers:
+            mine = np.flatnonzero(parts == number)
+            if len(mine):
+                read = self._reader(cohort, rows[mine])
+                said_NEK[mine] = self._ask(read, len(mine), self.members[number].expert_logits)
+        return said_NEK
 
     def _objective(
         self, member: Any, batch: Batch, class_weights_K: Tensor, total: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        s = self.settings
-        present_BM = batch.present
-        if member.training:
-            present_BM = _leave_out(present_BM, s.modality_dropout)
-            batch = augment(batch, member, s)
-        logits_BMK = batch.base + member.additions(batch)
-        log_gate_BM = member.log_gate(batch, present_BM)
-        loss_B = weighted_cross_entropy(mix(log_gate_BM, logits_BMK), batch.target, class_weights_K)
-        if member.training and s.auxiliary:
-            log_experts_BKM = logits_BMK.log_softmax(dim=2).transpose(1, 2)
-            own_BM = -log_experts_BKM[torch.arange(len(batch.target)), batch.target]
-            own_B = (own_BM * batch.present).sum(dim=1) / batch.present.sum(dim=1)
-            loss_B = loss_B + s.auxiliary * class_weights_K[batch.target] * own_B
+        s, logits_BEK, there_BE = self.settings, member.expert_logits(batch), member.there(batch.present)
+        if s.training == "experts":
+            own_BE = -logits_BEK.log_softmax(dim=2)[torch.arange(len(batch.target)), :, batch.target]
+            loss_B = class_weights_K[batch.target] * (own_BE * there_BE).sum(dim=1)
+            return loss_B, loss_B.new_zeros(())
+        log_gate_BE = member.log_gate(batch.clinical, there_BE)
+        loss_B = weighted_cross_entropy(mix(log_gate_BE, logits_BEK), batch.target, class_weights_K)
         if not s.balance:
             return loss_B, loss_B.new_zeros(())
-        penalty = balance_penalty(log_gate_BM.exp(), present_BM, corrected=s.balance_correction, total=total)
+        penalty = balance_penalty(log_gate_BE.exp(), there_BE, corrected=s.balance_correction, total=total)
         return loss_B, s.balance * penalty
 
-    def _fit_mixture(
-        self,
-        cohort: Cohort,
-        rows: NDArray,
-        parts: NDArray,
-        linear: LinearTraining,
-        quality_NMQ: NDArray,
-        base_NMK: NDArray,
+    def _there(self, present_NM: NDArray) -> NDArray:
+        """Tell which experts have something to read (N, E)."""
+        if len(self.experts) == len(self.modalities_):
+            return present_NM
+        maps = [name in self.frames for name in self.modalities_]
+        return np.column_stack([present_NM, present_NM[:, maps].any(axis=1)])
+
+    def _per_modality(self, weights_NE: NDArray, usable_NM: NDArray) -> NDArray:
+        """Spread the joint expert's weight over the maps that a person has (N, M)."""
+        if weights_NE.shape[1] == usable_NM.shape[1]:
+            return weights_NE
+        maps_NM = usable_NM & np.array([name in self.frames for name in self.modalities_])
+        return weights_NE[:, :-1] + weights_NE[:, -1:] * maps_NM / np.maximum(maps_NM.sum(axis=1, keepdims=True), 1)
+
+    def _judge(
+        self, experts_NEK: NDArray, said_NK: NDArray, weights_NE: NDArray, linear: LinearTraining, known: NDArray
     ) -> None:
-        """Decide on people held out how far the networks are believed, and fit the gate."""
-        added_NMK, clinical_NM = np.zeros(base_NMK.shape), np.zeros(linear.present.shape)
-        for part in np.unique(parts[parts >= 0]):
-            mine, members = np.flatnonzero(parts == part), [self.members[part]]
-            added_NMK[mine] = self._additions(cohort, rows[mine], members)
-            clinical_NM[mine] = self._by_clinical(cohort, rows[mine], members)
-        quality = _gate_inputs(quality_NMQ, clinical_NM)
-        known = added_NMK, linear.targets, quality, linear.present, linear.balance
-        aside = parts >= 0
-        self.share_M, self.mixture = self._weigh(base_NMK[aside], *(values[aside] for values in known))
-        log_experts = log_softmax(base_NMK + self.share_M[:, None] * added_NMK)
-        said_NK = self.mixture.log_proba(log_experts, quality, linear.present)
-        if self.settings.folds > 1:
-            said_NK = self._say_held_out(parts, linear, quality_NMQ, known)
-            self.mixture, said_NK = self.mixture.tempered(said_NK, linear.targets, linear.balance, linear.present)
+        """Keep the mean use of each expert, and look for signs of a failed training, on people held out."""
+        there_NE = self._there(linear.present)
+        use_E = [weights_NE[known & there, e].mean() if (known & there).any() else 0.0 for e, there in enumerate(there_NE.T)]
+        self.use_ = {name: round(float(use), 4) for name, use in zip(self.experts, use_E, strict=True)}
+        modalities = len(self.modalities_)
+        judged = experts_NEK[:, :modalities], said_NK, weights_NE[:, :modalities], linear.targets, linear.present
+        self._diagnose(*(values[known] for values in judged), gated=self.settings.gate != "uniform")
+
+    def _fit_experts(self, cohort: Cohort, rows: NDArray, parts: NDArray, linear: LinearTraining) -> None:
+        """Train experts by their own losses; fit belief and gate on people held out."""
+        s, present_NM = self.settings, linear.present
+        kinds = KINDS if s.gate == "best" else (s.gate,)
+        nothing_NEK = np.zeros((len(rows), len(self.experts), len(self.classes_)))
+        inputs_NEI, most = self._gate_inputs(cohort, rows), self.quality.encoder.most
+        known = inputs_NEI, self._there(present_NM), most, kinds, s.bias_prior, s.slope_prior
+        training = MixtureTraining(linear, s.linear, nothing_NEK, *known)
+        fits, base_NMK = training.fit_linear(np.ones(len(rows), bool))
+        self.linear = {self.modalities_[column]: linear.compared[column].expert(fit) for column, fit in fits.items()}
+        training = replace(training, net=self._train_believed(cohort, rows, parts, training, base_NMK))
+        aside = parts >= 0 if s.folds == 1 else np.ones(len(rows), bool)
+        self.mixture, self.gates_ = training.fit(base_NMK, aside)
+        log_experts_NEK, said_NK = training.say(self.mixture, base_NMK)
+        if s.folds > 1:
+            said_NK = training.say_held_out(parts, self.prior_)
+            self.temperature = temper(said_NK, linear.targets, linear.balance, training.there)
+            said_NK = self._tempered(said_NK, training.there)
             self.held_out_ = rows, said_NK
-        weights_NM = np.exp(self.mixture.log_weights(quality, linear.present))
-        judged = (log_experts, said_NK, weights_NM, linear.targets, linear.present)
-        self._diagnose(*(values[aside] for values in judged), gated=self.settings.gate != "uniform")
+        weights_NE = np.exp(self.mixture.gate.log_weights(inputs_NEI, training.there))
+        self._judge(log_experts_NEK, said_NK, weights_NE, linear, aside)
+        people = {name: int((cohort.rows[name][rows] >= 0).sum()) for name in self.frames}
+        self.quality = self.quality.for_others(people)
 
-    def _say_held_out(
-        self, parts: NDArray, linear: LinearTraining, quality_NMQ: NDArray, known: Sequence[NDArray]
+    def _train_believed(
+        self, cohort: Cohort, rows: NDArray, parts: NDArray, training: MixtureTraining, base_NMK: NDArray
     ) -> NDArray:
-        """Return log probabilities (N, K) by linear experts, shares and gate of the other parts.
+        """Train two members, and the others where these are believed; return what they say of those held out."""
+        numbers = list(range(self.settings.folds))
+        scouts = numbers[:_SCOUTS] if self.settings.linear else numbers
+        net_NEK = self._train_all(cohort, rows, parts, scouts, training.linear)
+        if len(scouts) == len(numbers):
+            return net_NEK
+        scouted = replace(training, net=net_NEK).believe(base_NMK, np.isin(parts, scouts))
+        if not any(one.share for one in scouted):
+            self.members = []
+            return np.zeros_like(net_NEK)
+        return net_NEK + self._train_all(cohort, rows, parts, numbers[_SCOUTS:], training.linear)
 
-        `known` is what `_weigh` takes after what the linear experts say.
-        """
-        added_NMK, _, gate_NMQ, present_NM, _ = known
-        said_NK = np.tile(np.log(self.prior_), (len(parts), 1))
-        for part in np.unique(parts) if len(np.unique(parts)) > 1 else ():
-            inside, outside = parts != part, parts == part
-            base_NMK = self._fit_linear(linear, quality_NMQ, inside)[1]
-            share_M, mixture = self._weigh(base_NMK[inside], *(values[inside] for values in known))
-            log_experts = log_softmax(base_NMK[outside] + share_M[:, None] * added_NMK[outside])
-            said_NK[outside] = mixture.log_proba(log_experts, gate_NMQ[outside], present_NM[outside])
-        return said_NK
+    def _fit_end_to_end(self, cohort: Cohort, rows: NDArray, parts: NDArray, linear: LinearTraining) -> None:
+        """Train experts and gate together; fit a temperature on people held out."""
+        net_NEK = self._train_all(cohort, rows, parts, list(range(self.settings.folds)), linear)
+        there_NE, known = self._there(linear.present), parts >= 0
+        log_gate_NE = np.zeros(there_NE.shape)
+        for number in range(len(self.members)):
+            mine = np.flatnonzero(parts == number)
+            log_gate_NE[mine] = self._member_gates(cohort, rows[mine], there_NE[mine], [self.members[number]])[0]
+        said_NK = mix(*map(torch.from_numpy, (log_gate_NE, net_NEK))).numpy()
+        if known.any():
+            targets, balance = linear.targets[known], linear.balance[known]
+            self.temperature = temper(said_NK[known], targets, balance, there_NE[known])
+        if self.settings.folds > 1:
+            said_NK = self._tempered(said_NK, there_NE)
+            self.held_out_ = rows, said_NK
+        self._judge(log_softmax(net_NEK), said_NK, np.exp(log_gate_NE), linear, known)
 
-    def _weigh(
-        self,
-        base_NMK: NDArray,
-        added_NMK: NDArray,
-        targets: NDArray,
-        quality_NMQ: NDArray,
-        present_NM: NDArray,
-        balance: NDArray,
-    ) -> tuple[NDArray, pool.Gate]:
-        """Decide how far the networks are believed (M,), and fit the gate."""
-        share_M = np.ones(present_NM.shape[1])
-        if self.settings.linear:
-            share_M = shares(base_NMK, added_NMK, targets, present_NM, balance)
-        log_experts = log_softmax(base_NMK + share_M[:, None] * added_NMK)
-        return share_M, self._fit_gate(log_experts, targets, quality_NMQ, present_NM, balance)
+    def _tempered(self, said_NK: NDArray, there_NE: NDArray) -> NDArray:
+        return log_softmax(warmth(self.temperature, there_NE)[:, None] * said_NK)
 
-    def _additions(self, cohort: Cohort, positions: NDArray, members: list[Any]) -> NDArray:
-        """Return what the members' networks add to the linear experts in the mean (n, M, K)."""
-
-        def say(batch: Batch) -> Tensor:
-            return torch.stack([member.additions(batch) for member in members]).mean(dim=0)
-
-        return self._ask(self._reader(cohort, positions), len(positions), say)
-
-    def _by_clinical(self, cohort: Cohort, positions: NDArray, members: list[Any]) -> NDArray:
-        """Return the members' mean gate logits by the clinical features (n, M)."""
-        clinical_NF = torch.from_numpy(self._encode_clinical(cohort, positions)).to(self.settings.device_now())
+    def _member_gates(
+        self, cohort: Cohort, positions: NDArray, there_NE: NDArray, members: Sequence[Any]
+    ) -> list[NDArray]:
+        """Return each member's log weights (N, E)."""
+        device = self.settings.device_now()
+        encoded_NF = torch.from_numpy(self._encode_clinical(cohort, positions)).to(device)
         with torch.inference_mode():
-            logits = torch.stack([member.gate.by_clinical(clinical_NF) for member in members]).mean(dim=0)
-        return logits.cpu().double().numpy()
+            found = [member.log_gate(encoded_NF, torch.from_numpy(there_NE).to(device)) for member in members]
+        return [one.cpu().double().numpy() for one in found]
 
-    def _weighed_by(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        return _gate_inputs(self._quality_of(cohort, positions), self._by_clinical(cohort, positions, self.members))
+    def _gate_inputs(self, cohort: Cohort, positions: NDArray) -> NDArray:
+        """Return quality numbers and clinical features (N, E, I), the mean of the scans for the joint expert."""
+        numbers_NMQ = self.quality.encode(cohort, positions, self.modalities_)
+        if len(self.experts) > len(self.modalities_):
+            maps = [name in self.frames for name in self.modalities_]
+            count_N = np.maximum(self._usable(cohort, positions)[:, maps].sum(axis=1), 1)
+            joint_NQ = numbers_NMQ[:, maps].sum(axis=1) / count_N[:, None]
+            numbers_NMQ = np.concatenate([numbers_NMQ, joint_NQ[:, None]], axis=1)
+        return gate_inputs(numbers_NMQ, self._encode_clinical(cohort, positions).astype(float))
+
+    def _say(self, cohort: Cohort, positions: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the linear experts' log probabilities (n, M, K), zeros where absent, and the networks' logits."""
+        usable_NM = self._usable(cohort, positions)
+        base_NMK = np.zeros((*usable_NM.shape, len(self.classes_)))
+        for column, name in enumerate(self.modalities_):
+            mine = np.flatnonzero(usable_NM[:, column])
+            if len(mine) and name in self.linear:
+                read = reader_of(cohort, name, positions[mine], self.encoder)
+                base_NMK[mine, column] = self.linear[name].log_proba(read, len(mine))
+        net_NEK = np.zeros((len(positions), len(self.experts), len(self.classes_)))
+        if self.members:
+            read_maps = self._reader(cohort, positions)
+
+            def mean(batch: Batch) -> Tensor:
+                return torch.stack([member.expert_logits(batch) for member in self.members]).mean(dim=0)
+
+            net_NEK = self._ask(read_maps, len(positions), mean)
+        return base_NMK, net_NEK
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        self._check_grid(cohort)
-        added_NMK = self._additions(cohort, positions, self.members)
-        log_experts = log_softmax(self._say_linear(cohort, positions) + self.share_M[:, None] * added_NMK)
-        quality, usable_NM = self._weighed_by(cohort, positions), self._usable(cohort, positions)
-        return self.mixture.log_proba(log_experts, quality, usable_NM)
+        self.layout.check(cohort)
+        there_NE = self._there(self._usable(cohort, positions))
+        if self.mixture is not None:
+            log_experts_NEK = self.mixture.log_experts(*self._say(cohort, positions))
+            inputs_NEI = self._gate_inputs(cohort, positions)
+            return self._tempered(self.mixture.gate.log_proba(log_experts_NEK, inputs_NEI, there_NE), there_NE)
+        gates = self._member_gates(cohort, positions, there_NE, self.members)
+        read = self._reader(cohort, positions)
+        logits = [self._ask(read, len(positions), member.expert_logits) for member in self.members]
+        said = [mix(*map(torch.from_numpy, known)).numpy() for known in zip(gates, logits, strict=True)]
+        return self._tempered(np.logaddexp.reduce(said, axis=0) - np.log(len(said)), there_NE)
 
     def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
-        return np.exp(self.mixture.log_weights(self._weighed_by(cohort, positions), usable_NM))
+        there_NE = self._there(usable_NM)
+        if self.mixture is not None:
+            weights_NE = np.exp(self.mixture.gate.log_weights(self._gate_inputs(cohort, positions), there_NE))
+        else:
+            weights_NE = np.exp(self._member_gates(cohort, positions, there_NE, self.members)).mean(axis=0)
+        return self._per_modality(weights_NE, usable_NM)
+
+    @property
+    def share_(self) -> dict[str, float]:
+        """How far the network of each expert is believed, from 0 to 1."""
+        if self.mixture is None:
+            return dict.fromkeys(self.experts, 1.0)
+        return {name: round(one.share, 4) for name, one in zip(self.experts, self.mixture.believed, strict=True)}
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays, facts = super()._state()
         for name, expert in self.linear.items():
             arrays |= expert.arrays(f"linear.{name}")
-        arrays |= {"share": self.share_M, **self.mixture.arrays()}
-        return arrays, {**facts, "quality": self.quality.facts(), "linear": list(self.linear)}
+        found = {"quality": self.quality.facts(), "linear": list(self.linear), "experts": list(self.experts)}
+        found |= {"use": self.use_, "share": self.share_, "gates": self.gates_, "mixture": None}
+        if self.mixture is not None:
+            arrays |= self.mixture.arrays()
+            found["mixture"] = self.mixture.facts()
+        return {**arrays, "temperature": self.temperature}, {**facts, **found}
 
     def _set_state(self, arrays: dict[str, NDArray], facts: dict[str, Any]) -> None:
-        self.quality = QualityEncoder.from_facts(facts["quality"])
-        self.linear = {name: LinearExpert.from_arrays(arrays, f"linear.{name}") for name in facts["linear"]}
-        self.frames = self.linear
-        self.share_M, self.mixture = arrays["share"], pool.Gate.from_arrays(arrays, "mixture")
         super()._set_state(arrays, facts)
-
-
-def _gate_inputs(quality_NMQ: NDArray, clinical_NM: NDArray) -> NDArray:
-    """Lay what the members' gates say by the clinical features beside the quality numbers (n, M, Q + 1)."""
-    return np.concatenate([quality_NMQ, clinical_NM[:, :, None]], axis=2)
-
-
-def _leave_out(present_BM: Tensor, rate: float) -> Tensor:
-    """Leave modalities out at random, never all of a person's."""
-    if not rate:
-        return present_BM
-    kept_BM = present_BM & (torch.rand(present_BM.shape, device=present_BM.device) >= rate)
-    return torch.where(kept_BM.any(dim=1, keepdim=True), kept_BM, present_BM)
+        self.quality = ScanQuality.from_facts(facts["quality"], self.frames)
+        self.linear = {name: LinearExpert.from_arrays(arrays, f"linear.{name}") for name in facts["linear"]}
+        self.experts, self.use_, self.gates_ = facts["experts"], facts["use"], facts["gates"]
+        self.temperature = arrays["temperature"]
+        self.mixture = None if facts["mixture"] is None else ExpertMixture.from_state(arrays, facts["mixture"])

@@ -44,6 +44,44 @@ def choice_rows(fitted: Fitted) -> dict[str, Any] | None:
     return {"experiment": fitted.experiment, "folds": len(tables), "rows": [_mean(tables, name) for name in names]}
 
 
+def belief_rows(fitted: Fitted) -> dict[str, Any] | None:
+    """Say which gate the folds' models chose, how far they believed each network, and how much each expert was used.
+
+    Returns
+    -------
+    dict or None
+        `experiment`, `folds`; `gates`: rows of kind, mean of its best loss on people held out, and in how many folds it
+        was `chosen`; `experts`: rows of expert, mean share of its network, mean use, and in how many folds the network
+        was `believed`. None where the experiment's models have neither.
+    """
+    gates = [facts["gates"] for facts in fitted.folds.values() if facts.get("gates")]
+    told = [facts for facts in fitted.folds.values() if facts.get("use")]
+    if not gates and not told:
+        return None
+    kinds = dict.fromkeys(row["kind"] for tried in gates for row in tried)
+    rows = [{"kind": kind, **_of_kind(gates, kind)} for kind in kinds]
+    experts = [{"expert": name, **_of_expert(told, name)} for name in (told[0]["use"] if told else ())]
+    known = {"gates": sorted(rows, key=lambda row: row["held_out_nll"]), "experts": experts}
+    return {"experiment": fitted.experiment, "folds": max(len(gates), len(told)), **known}
+
+
+def _of_kind(gates: list[list[dict[str, Any]]], kind: str) -> dict[str, Any]:
+    best = [min(row["held_out_nll"] for row in tried if row["kind"] == kind) for tried in gates if _has(tried, kind)]
+    chosen = sum(tried[0]["kind"] == kind for tried in gates)
+    return {"held_out_nll": sum(best) / len(best), "chosen": chosen}
+
+
+def _has(tried: list[dict[str, Any]], kind: str) -> bool:
+    return any(row["kind"] == kind for row in tried)
+
+
+def _of_expert(told: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    shares = [facts["share"].get(name, 0.0) for facts in told]
+    use = [facts["use"].get(name, 0.0) for facts in told]
+    believed = sum(share > 0 for share in shares)
+    return {"share": sum(shares) / len(told), "use": sum(use) / len(told), "believed": believed}
+
+
 def sign_rows(fitted: Fitted) -> dict[str, Any] | None:
     """List the signs of a failed training that the folds' models found.
 

@@ -42,7 +42,7 @@ def result(
     """
     from neuromoe.core.errors import InputError
     from neuromoe.report import _scores
-    from neuromoe.report._fitted import choice_rows, read_fitted, sign_rows
+    from neuromoe.report._fitted import belief_rows, choice_rows, read_fitted, sign_rows
     from neuromoe.report._page import write_page
     from neuromoe.report._predicted import person_figure
     from neuromoe.report._trust import trust
@@ -72,6 +72,7 @@ def result(
         published=published or {},
         described=described or {},
         choices=[rows for rows in map(choice_rows, fitted) if rows],
+        beliefs=[rows for rows in map(belief_rows, fitted) if rows],
         signs=[rows for rows in map(sign_rows, fitted) if rows],
         gates=[rows for rows in map(_scores.gate_rows, records) if rows],
         reliabilities=[_scores.reliability_figure(record) for record in records],

@@ -75,7 +75,7 @@ def test_an_empty_mask_is_refused_where_there_are_maps(rng):
     assert len(Cohort.from_arrays(maps={}, clinical=pd.DataFrame({"age": [50.0, 60.0]}))) == 2
 
 
-@pytest.mark.parametrize("argument", ["present", "quality"])
+@pytest.mark.parametrize("argument", ["present", "quality", "channels"])
 def test_a_key_that_is_no_modality_is_named_beside_those_that_are(rng, argument):
     given = {"anta": np.ones(4, bool), "func": np.ones(4, bool)}
     with pytest.raises(InputError, match=f"{argument}: expected .* anat, func, found 'anta'. .* spell the keys"):
@@ -86,6 +86,18 @@ def test_who_lacks_clinical_data_is_told_by_empty_cells_and_not_by_present(rng):
     table = pd.DataFrame({"age": [1.0, 2.0, 3.0, 4.0]})
     with pytest.raises(InputError, match=r"found 'clinical'\. .* leave the person's clinical row empty \(NaN\)"):
         Cohort.from_arrays(maps=_maps(rng), clinical=table, present={"clinical": [True, True, True, False]})
+
+
+@pytest.mark.parametrize("names", [["T1w"], ["T1w", "GM", "WM"], ["T1w", "T1w"], [], "T1w"])
+def test_each_channel_has_a_name_of_its_own(rng, names):
+    with pytest.raises(InputError, match=r"channels\['anat'\]: expected 2 different names"):
+        Cohort.from_arrays(maps=_maps(rng), channels={"anat": names})
+
+
+def test_names_of_channels_are_kept_as_text(rng):
+    cohort = Cohort.from_arrays(maps=_maps(rng), channels={"anat": ("T1w", 2), "func": np.array(["ALFF"])})
+    assert cohort.channels == {"anat": ["T1w", "2"], "func": ["ALFF"]}
+    assert Cohort.from_arrays(maps=_maps(rng)).channels == {}
 
 
 @pytest.mark.parametrize("name", ["joint", "clinical", "t1.w", "anat+dwi", "t1 w", "", 1])

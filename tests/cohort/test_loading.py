@@ -11,6 +11,7 @@ import torch
 
 from neuromoe.cohort.loading import PatchDataset, batch_loader
 from neuromoe.model import Cohort
+from neuromoe.model.kernels.maps import Frame
 from neuromoe.model.networks.learner import Batch
 from neuromoe.model.networks.reader import Reader
 
@@ -26,13 +27,15 @@ def mapped(made_cohort: Callable[..., Cohort], tmp_path: Path) -> Cohort:
 
 
 def reader(cohort: Cohort, positions: np.ndarray, *, full_grid: bool = False) -> Reader:
-    """Read what a network reads: here each person's row as target, and numbers that tell people apart."""
-    present = cohort.present(positions)
-    numbers = torch.arange(float(present.size)).view(*present.shape, 1)
+    """Read what a network reads: here each person's row as target, a number of each, and maps as they are."""
+    numbers, frames = torch.arange(float(len(positions)))[:, None], {}
+    for name, array in cohort.tokens.items():
+        channels, voxels = array.shape[2] // cohort.patch**3, array.shape[1] * cohort.patch**3
+        as_they_are = np.full(channels, voxels**0.5), np.full(channels, np.inf)
+        frames[name] = Frame(np.zeros((channels, voxels), np.float32), *as_they_are)
     patches = PatchDataset(cohort, positions, full_grid=full_grid)
-    targets = torch.from_numpy(positions)
-    names = cohort.modalities
-    return Reader(patches, PatchDataset.tokens, names, present, numbers[:, 0], targets, numbers, -numbers, cohort.patch)
+    present, targets = cohort.present(positions), torch.from_numpy(positions)
+    return Reader(patches, frames, cohort.modalities, present, numbers, targets)
 
 
 def check_batch(batch: Batch, cohort: Cohort) -> None:
@@ -55,8 +58,7 @@ def test_every_person_comes_once_with_what_is_there(mapped: Cohort) -> None:
         assert torch.cat([batch.target for batch in batches]).tolist() == people[[4, 0, 2, 1, 3]].tolist()
         for batch in batches:
             check_batch(batch, mapped)
-            assert torch.equal(batch.base, -batch.quality)
-            assert torch.equal(batch.clinical, batch.quality[:, 0])
+            assert torch.equal(batch.clinical[:, 0], batch.rows.float())
 
 
 def test_a_modality_that_nobody_in_the_batch_has_is_left_out(made_cohort: Callable[..., Cohort]) -> None:

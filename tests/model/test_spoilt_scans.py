@@ -8,10 +8,13 @@ from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.cohort.tables import typed_clinical
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model
-from neuromoe.model.kernels.maps import Maps
+from neuromoe.model.kernels.maps import Frame, Read
 
 SMALL = {"epochs": 2, "width": 12, "layers": 1}
+QUICK = {"calibration": 0, "folds": 5}
 SETTINGS = {
+    "kernel-moe": QUICK,
+    "early-fusion": QUICK,
     "neuromoe": {**SMALL, "folds": 2},
     "neuromoe-paper": SMALL,
     "neuromoe-auto": {"candidates": "kernel-moe, late-fusion"},
@@ -45,7 +48,7 @@ def test_a_huge_map_leaves_predictions_finite(name):
 
 @pytest.mark.parametrize("name", ["kernel-moe", "early-fusion", "late-fusion"])
 def test_noise_in_a_scan_makes_no_model_sure(name):
-    model = build_model(name).fit(_cohort(), TRAIN)
+    model = build_model(name, **SETTINGS.get(name, {})).fit(_cohort(), TRAIN)
     rng = np.random.default_rng(5)
     spoilt = _cohort(lambda one: one + 20 * rng.normal(size=one.shape).astype(np.float32), NEW)
     assert _loss(model, _cohort()) < _loss(model, spoilt) < 1.0
@@ -53,16 +56,21 @@ def test_noise_in_a_scan_makes_no_model_sure(name):
 
 @pytest.mark.parametrize("name", ["kernel-moe", "late-fusion"])
 def test_one_spoilt_scan_among_the_training_people_does_not_take_the_modality_from_all(name):
-    clean = build_model(name).fit(_cohort(), TRAIN)
+    settings = SETTINGS.get(name, {})
+    clean = build_model(name, **settings).fit(_cohort(), TRAIN)
     for factor in (1e3, 1e10, 1e20):
-        model = build_model(name).fit(_cohort(lambda one, by=factor: one * np.float32(by), [7]), TRAIN)
+        model = build_model(name, **settings).fit(_cohort(lambda one, by=factor: one * np.float32(by), [7]), TRAIN)
         assert _loss(model, _cohort()) < _loss(clean, _cohort()) + 0.1
 
 
 def test_where_maps_lie_does_not_hang_on_their_unit(rng):
     maps = rng.normal(3, 1, (9, 40)).astype(np.float32)
-    one, other = (Maps.fit(lambda rows, by=by: maps[rows] * np.float32(by), np.arange(9)).frame for by in (1, 1e-25))
-    assert np.allclose(one.scaled(lambda rows: maps[rows], np.arange(9)), (maps - one.mean) / one.scale)
+    reads = [Read(lambda rows, by=by: maps[rows] * np.float32(by), (2, 2, 10)) for by in (1, 1e-25)]
+    one, other = (Frame.fit(read, 9) for read in reads)
+    by_channel = maps.reshape(9, 2, 2, 10).transpose(2, 0, 1, 3).reshape(2, 9, 20)
+    expected = (by_channel - one.mean[:, None]) / one.scale[:, None, None]
+    assert np.allclose(one.scaled(reads[0], np.arange(9)), expected, atol=1e-6)
+    assert np.allclose(other.scaled(reads[1], np.arange(9)), expected, atol=1e-5)
     assert np.allclose(other.scale, one.scale * 1e-25) and np.allclose(other.mean, one.mean * 1e-25, atol=1e-30)
 
 

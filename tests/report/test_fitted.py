@@ -2,7 +2,7 @@
 
 import json
 
-from neuromoe.report._fitted import choice_rows, read_fitted, sign_rows
+from neuromoe.report._fitted import belief_rows, choice_rows, read_fitted, sign_rows
 
 
 def _write(models, experiment: str, fold: int, fitted: dict) -> None:
@@ -34,8 +34,19 @@ def test_signs_name_their_fold(tmp_path):
     assert found["rows"] == [{"fold": "repeat-0_fold-1", "sign": "the gate is unused"}]
 
 
+def test_beliefs_are_averaged_over_folds(tmp_path):
+    for fold, (loss, share) in enumerate([(0.5, 0.0), (0.9, 0.4)]):
+        gates = [{"kind": "clinical", "held_out_nll": loss}, {"kind": "clinical", "held_out_nll": 1.2}]
+        gates = sorted([*gates, {"kind": "uniform", "held_out_nll": 0.7}], key=lambda row: row["held_out_nll"])
+        _write(tmp_path, "net", fold, {"gates": gates, "share": {"anat": share}, "use": {"anat": 0.5}})
+    found = belief_rows(read_fitted(tmp_path, "net"))
+    clinical, uniform = found["gates"]
+    assert (clinical["kind"], clinical["held_out_nll"], clinical["chosen"], uniform["chosen"]) == ("clinical", 0.7, 1, 1)
+    assert found["experts"] == [{"expert": "anat", "share": 0.2, "use": 0.5, "believed": 1}]
+
+
 def test_models_that_say_nothing_have_no_part(tmp_path):
     _write(tmp_path, "plain", 0, {})
     for models in (tmp_path, None):
         fitted = read_fitted(models, "plain")
-        assert choice_rows(fitted) is None and sign_rows(fitted) is None
+        assert choice_rows(fitted) is None and sign_rows(fitted) is None and belief_rows(fitted) is None

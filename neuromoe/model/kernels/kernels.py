@@ -1,6 +1,6 @@
 """Kernels between people, from one modality or from several.
 
-Axis letters: T people to compare, N training people.
+Axis letters: T people to compare, N training people or landmarks among them, C channel.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.model.kernels.maps import Frame, Read
+
 KINDS = ("linear", "product", "rbf")
 
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """Inner products of centred maps of one modality; zeros where absent, as if the mean map stood there.
+    """Inner products of centred maps; zeros where a person lacks the modality, as if the mean map stood there.
 
     Parameters
     ----------
-    inner : array (T, N)
-    left, right : array (T,), array (N,)
+    inner : array (T, N), or of each channel (C, T, N)
+    left, right : array (T,) and (N,), or (C, T) and (C, N)
         Squared lengths.
     """
 
@@ -27,13 +29,66 @@ class Likeness:
     left: NDArray
     right: NDArray
 
+    def weighed(self, weights_C: NDArray) -> "Likeness":
+        """Sum the channels, each counting as much as its weight."""
+        return Likeness(*(np.tensordot(weights_C, part, 1) for part in (self.inner, self.left, self.right)))
+
     def trusted(self, left: NDArray, right: NDArray) -> "Likeness":
         """Shrink each person's map towards the mean map; 1 leaves it as it is."""
         return Likeness(self.inner * left[:, None] * right, self.left * left**2, self.right * right**2)
 
     def rows(self, left: NDArray, right: NDArray) -> "Likeness":
         """Take some of the people."""
-        return Likeness(self.inner[np.ix_(left, right)], self.left[left], self.right[right])
+        inner = self.inner[..., left[:, None], right]
+        return Likeness(inner, self.left[..., left], self.right[..., right])
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """One modality of the people whom others are compared with.
+
+    Parameters
+    ----------
+    read : Read
+        Of those who have the modality.
+    owners : array (n,), int
+        Whose they are among these people.
+    frame : Frame
+        Where the training people's maps lie.
+    """
+
+    read: Read
+    owners: NDArray
+    frame: Frame
+
+
+def likeness_between(read: Read, places: NDArray, people: int, maps: Maps, others: int) -> Likeness:
+    """Compare people with others over each channel of one modality.
+
+    Parameters
+    ----------
+    read : Read
+        Of those of the people who have the modality.
+    places : array (n,), int
+        Which of the people they are.
+    people, others : int
+        How many there are in all, with the modality or without: T, N.
+    maps : Maps
+        Of the others.
+    """
+    frame, channels = maps.frame, len(maps.frame.scale)
+    inner = np.zeros((channels, people, others))
+    left, right = np.zeros((channels, people)), np.zeros((channels, others))
+    for mine in read.blocks(len(places)):
+        chunk = frame.scaled(read, mine)
+        left[:, places[mine]] = (chunk**2).sum(axis=2, dtype=float)
+        for theirs in maps.read.blocks(len(maps.owners)):
+            other = frame.scaled(maps.read, theirs)
+            right[:, maps.owners[theirs]] = (other**2).sum(axis=2, dtype=float)
+            for channel in range(channels):
+                block = chunk[channel] @ other[channel].T
+                inner[channel][np.ix_(places[mine], maps.owners[theirs])] = block
+    return Likeness(inner, left, right)
 
 
 def compare(kind: str, parts: Sequence[Likeness]) -> NDArray:

@@ -33,6 +33,13 @@ def weighted_nll(log_proba_NK: NDArray, targets: NDArray, weights: NDArray) -> f
     return float((weights * losses_N).sum() / max(weights.sum(), np.finfo(float).tiny))
 
 
+def base_nll(targets: NDArray, weights: NDArray) -> float:
+    """Return the loss of the weighted class frequencies themselves."""
+    shares_K = np.bincount(targets, weights) / weights.sum()
+    known_K = shares_K[shares_K > 0]
+    return float(-(known_K * np.log(known_K)).sum())
+
+
 @dataclass(frozen=True, eq=False)
 class LogisticFit:
     """A fitted multinomial logistic regression.

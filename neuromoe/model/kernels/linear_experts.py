@@ -1,6 +1,7 @@
-"""Linear experts on all voxels of a modality, solved in closed form, which a network's experts start from.
+"""Linear experts on all voxels of a modality, solved in closed form, which stand beside a network's experts.
 
-Axis letters: N people, n those who have the modality, F voxels or features, K class.
+Axis letters: N people, n those who have the modality, L landmarks among them, C channel, P voxels of a channel, K
+class.
 """
 
 from collections.abc import Mapping
@@ -10,49 +11,60 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.model.kernels.kernel_ridge import KernelFit, fit_kernel
-from neuromoe.model.kernels.kernels import size_of
-from neuromoe.model.kernels.linear import log_softmax, weighted_nll
-from neuromoe.model.kernels.maps import Frame, Maps, Read, likeness_between
+from neuromoe.model.kernels.channels import MOST, gains, weigh
+from neuromoe.model.kernels.kernels import Maps, likeness_between
+from neuromoe.model.kernels.linear import log_softmax
+from neuromoe.model.kernels.maps import Frame, Read
 from neuromoe.model.kernels.pool import trust
+from neuromoe.model.kernels.ridge import KernelFit, fit_kernel
 
-# Its cost goes with the cube of the people; more of them hardly change a linear expert.
-_MOST = 4000
-# How far a network's addition to a linear expert may be believed.
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Of more people, an expert is a function of 1000 landmarks.
+EXACT, LANDMARKS = 2000, 1000
 
 
 @dataclass(frozen=True, eq=False)
-class LinearExpert(Frame):
+class LinearExpert:
     """Calibrated ridge regression onto the classes: softmax(slope * (x @ weights + bias) + offset), x in the frame.
 
     Parameters
     ----------
-    weights : array (F, K), float32
+    frame : Frame
+    weights : array (C, P, K), float32
     bias, offset : array (K,)
     slope : array (1,)
     """
 
+    frame: Frame
     weights: NDArray
     bias: NDArray
     slope: NDArray
     offset: NDArray
 
     def log_proba(self, read: Read, count: int) -> NDArray:
-        """Return log probabilities (count, K) of those whose features `read` gives."""
+        """Return log probabilities (count, K) of those whose maps `read` gives."""
         scores = np.zeros((count, len(self.bias)))
-        for rows in self.blocks(count):
-            scores[rows] = self.scaled(read, rows) @ self.weights
+        for rows in read.blocks(count):
+            scores[rows] = np.matmul(self.frame.scaled(read, rows), self.weights).sum(axis=0)
         return log_softmax(self.slope * (scores + self.bias) + self.offset)
 
     def arrays(self, name: str) -> dict[str, NDArray]:
         """Return what `from_arrays` reads."""
-        return {f"{name}.{part}": getattr(self, part) for part in self.__dataclass_fields__}
+        parts = {part: getattr(self, part) for part in ("weights", "bias", "slope", "offset")}
+        return self.frame.arrays(name) | {f"{name}.{part}": value for part, value in parts.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray], name: str) -> Self:
         """Rebuild the expert."""
-        return cls(*(arrays[f"{name}.{part}"] for part in cls.__dataclass_fields__))
+        parts = (arrays[f"{name}.{part}"] for part in ("weights", "bias", "slope", "offset"))
+        return cls(Frame.from_arrays(arrays, name), *parts)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFit:
+    """A fit on the landmarks, and how much each channel counted (C,)."""
+
+    fit: KernelFit
+    channels: NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,56 +73,78 @@ class Compared:
 
     Parameters
     ----------
-    read : function
-        From rows 0..n-1 to features (n, F).
-    count : int
-        n.
-    drawn : array (d,), int
-        The rows that experts are fitted on: all of them, or 4000.
-    maps : Maps
-        Of those.
-    kernel : array (d, d)
-        Their inner products, 1 on the diagonal on average.
-    size : float
-        By which those were divided.
+    read : Read
+    marks : array (L,), int
+        The rows that are landmarks: all of them, or 1000 of more than 2000.
+    frame : Frame
+    kernels : array (C, n, L)
+        Each channel's inner products.
     """
 
     read: Read
-    count: int
-    drawn: NDArray
-    maps: Maps
-    kernel: NDArray
-    size: float
+    marks: NDArray
+    frame: Frame
+    kernels: NDArray
 
     @classmethod
     def of(cls, read: Read, count: int, *, seed: int) -> Self:
-        """Compare; `seed` decides who is drawn where there are more than 4000."""
-        drawn = np.sort(np.random.default_rng(seed).permutation(count)[:_MOST])
-        maps = Maps.fit(lambda rows: read(drawn[rows]), np.arange(len(drawn)))
-        inner_dd = likeness_between(maps.read, maps.owners, len(drawn), maps, len(drawn)).inner
-        size = size_of("linear", inner_dd)
-        return cls(read, count, drawn, maps, inner_dd / size, size)
+        """Compare; `seed` decides who the landmarks are."""
+        few = EXACT if count <= EXACT else LANDMARKS
+        marks = np.sort(np.random.default_rng(seed).permutation(count)[:few])
+        frame = Frame.fit(read, count)
+        maps = Maps(read.some(marks), np.arange(len(marks)), frame)
+        return cls(read, marks, frame, likeness_between(read, np.arange(count), count, maps, len(marks)).inner)
 
-    def spread(self, fit: KernelFit, there: NDArray) -> KernelFit:
-        """Turn a fit on some of the drawn into one on all of them, in which the others count nothing."""
-        dual_dK = np.zeros((len(self.drawn), fit.dual.shape[1]))
-        dual_dK[there] = fit.dual
-        return replace(fit, dual=dual_dK)
+    def fit(
+        self, there: NDArray, targets: NDArray, parts: NDArray, classes: int, *, balance: NDArray, trust: NDArray
+    ) -> tuple[LinearFit, NDArray]:
+        """Fit those of the rows that are `there` (n,); the others are looked at nowhere.
 
-    def log_proba(self, fit: KernelFit) -> NDArray:
-        """Return log probabilities of everybody (n, K); reads maps only where not all were drawn."""
-        if len(self.drawn) < self.count:
-            return self.expert(fit).log_proba(self.read, self.count)
-        return fit.log_proba(self.kernel)
+        Returns
+        -------
+        fit : LinearFit
+        log_proba : array (n, K)
+            Of those there from the others of them, part by part, and of the others.
+        """
+        rows, columns = np.flatnonzero(there), np.flatnonzero(there[self.marks])
+        kernels = self.kernels[:, rows][:, :, columns]
+        marks = np.searchsorted(rows, self.marks[columns])
+        channels_C = np.ones(1)
+        if len(kernels) > 1:
+            few = marks[:MOST]
+            some = rows[few]
+            gained_C = gains(kernels[:, few, : len(few)], targets[some], parts[some], classes, balance[some])
+            channels_C = weigh(gained_C, len(few))
+        compared = np.tensordot(channels_C, kernels, 1)
+        known = targets[rows], parts[rows], classes
+        _, fit, held_out = fit_kernel(compared, marks, *known, balance=balance[rows], trust=trust[rows])
+        dual_LK = np.zeros((len(self.marks), classes))
+        dual_LK[columns] = fit.dual
+        found = LinearFit(replace(fit, dual=dual_LK), channels_C)
+        said_nK = found.fit.log_proba(np.tensordot(channels_C, self.kernels, 1))
+        said_nK[rows] = held_out
+        return found, said_nK
 
-    def expert(self, fit: KernelFit) -> LinearExpert:
-        """Turn a fit on the drawn into weights of features."""
-        frame = self.maps.frame
-        weights_FK = np.zeros((len(frame.mean), fit.dual.shape[1]))
-        for rows in frame.blocks(len(self.drawn)):
-            weights_FK += frame.scaled(self.maps.read, rows).T @ fit.dual[rows]
-        weights_FK = (weights_FK / self.size).astype(np.float32)
-        return LinearExpert(frame.mean, frame.scale, frame.limit, weights_FK, fit.bias, fit.slope, fit.offset)
+    def channel_weights(
+        self, there: NDArray, targets: NDArray, parts: NDArray, classes: int, balance: NDArray
+    ) -> NDArray:
+        """Weigh the channels (C,) by what each says of people held out, among those that are `there`."""
+        columns = np.flatnonzero(there[self.marks])[:MOST]
+        rows = self.marks[columns]
+        if len(self.kernels) == 1 or not len(rows):
+            return np.full(len(self.kernels), 1 / len(self.kernels))
+        kernels = self.kernels[:, rows][:, :, columns]
+        return weigh(gains(kernels, targets[rows], parts[rows], classes, balance[rows]), len(rows))
+
+    def expert(self, found: LinearFit) -> LinearExpert:
+        """Turn a fit on the landmarks into weights of voxels."""
+        fit, frame = found.fit, self.frame
+        weights_CPK = np.zeros((*frame.mean.shape, fit.dual.shape[1]))
+        read = self.read.some(self.marks)
+        for rows in read.blocks(len(self.marks)):
+            weights_CPK += np.matmul(frame.scaled(read, rows).transpose(0, 2, 1), fit.dual[rows])
+        weights_CPK = (weights_CPK * found.channels[:, None, None]).astype(np.float32)
+        return LinearExpert(frame, weights_CPK, fit.bias, fit.slope, fit.offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +171,8 @@ class LinearTraining:
     balance: NDArray
     classes: int
 
-    def fit(self, trust_NM: NDArray, inside: NDArray) -> tuple[dict[int, KernelFit], NDArray]:
-        """Fit those `inside`, with penalty and calibration of least loss on people held out.
+    def fit(self, trust_NM: NDArray, inside: NDArray) -> tuple[dict[int, LinearFit], NDArray]:
+        """Fit those `inside`, with channels, penalty and calibration of least loss on people held out.
 
         Parameters
         ----------
@@ -148,7 +182,7 @@ class LinearTraining:
 
         Returns
         -------
-        fits : dict of int to KernelFit
+        fits : dict of int to LinearFit
             By column; none where nobody inside has the modality.
         said : array (N, M, K)
             Log probabilities of everybody: of those inside from the others of them, part by part; zeros where absent.
@@ -156,49 +190,20 @@ class LinearTraining:
         fits, said_NMK = {}, np.zeros((*self.present.shape, self.classes))
         for column, compared in self.compared.items():
             mine = np.flatnonzero(self.present[:, column])
-            there = np.flatnonzero(inside[mine[compared.drawn]])
-            known = mine[compared.drawn[there]]
-            if len(known):
-                _, fit, held_out = fit_kernel(
-                    compared.kernel[np.ix_(there, there)],
-                    self.targets[known],
-                    self.parts[known],
-                    self.classes,
-                    balance=self.balance[known],
-                    trust=trust_NM[known, column],
-                )
-                fits[column] = compared.spread(fit, there)
-                said_NMK[mine, column] = compared.log_proba(fits[column])
-                said_NMK[known, column] = held_out
+            if inside[mine[compared.marks]].any():
+                known = self.targets[mine], self.parts[mine], self.classes
+                weighed = {"balance": self.balance[mine], "trust": trust_NM[mine, column]}
+                fits[column], said_NMK[mine, column] = compared.fit(inside[mine], *known, **weighed)
         return fits, said_NMK
 
-
-def shares(base_NMK: NDArray, added_NMK: NDArray, targets: NDArray, present_NM: NDArray, balance: NDArray) -> NDArray:
-    """Choose on people held out how much of its network's addition each linear expert takes.
-
-    Parameters
-    ----------
-    base_NMK, added_NMK : array (N, M, K)
-        Log probabilities of the linear experts; what the networks add.
-    targets : array (N,), int
-    present_NM : array (N, M), bool
-    balance : array (N,)
-        Weights of the loss.
-
-    Returns
-    -------
-    array (M,)
-        From 0 to 1; 1 where nobody has the modality.
-    """
-    shares_M = np.ones(present_NM.shape[1])
-    for column in np.flatnonzero(present_NM.any(axis=0)):
-        mine = present_NM[:, column]
-        base_nK, added_nK = base_NMK[mine, column], added_NMK[mine, column]
-        losses = [
-            weighted_nll(log_softmax(base_nK + share * added_nK), targets[mine], balance[mine]) for share in _SHARES
-        ]
-        shares_M[column] = _SHARES[int(np.argmin(losses))]
-    return shares_M
+    def channel_weights(self, inside: NDArray) -> dict[int, NDArray]:
+        """Weigh the channels of each modality (C,) by people `inside` alone."""
+        found = {}
+        for column, compared in self.compared.items():
+            mine = np.flatnonzero(self.present[:, column])
+            known = self.targets[mine], self.parts[mine], self.classes, self.balance[mine]
+            found[column] = compared.channel_weights(inside[mine], *known)
+        return found
 
 
 def trust_of(slant_NM: NDArray, present_NM: NDArray) -> NDArray:

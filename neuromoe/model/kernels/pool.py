@@ -1,11 +1,11 @@
 """Experts weighed and pooled, in closed form but for a handful of gate parameters.
 
-Axis letters: N people, E expert, Q quality number, K class.
+Axis letters: N people, E expert, Q quality number, F clinical feature, I input of a gate, K class.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,18 @@ from neuromoe.model.kernels.linear import log_softmax, weighted_nll
 # exp of it is 0, sums and products with it are finite.
 _NEVER = -1e9
 POOLS = ("mixture", "product")
+# What weights hang on beside a bias: nothing, quality numbers, clinical features.
+KINDS = ("uniform", "bias", "quality", "clinical", "both")
+_BY_CLINICAL = ("clinical", "both")
+# Precision of a prior that leaves nothing free.
+_STIFF = 1e9
+_CLINICAL_PRIORS = (0.3, 3.0)
+# Parts, and people at most, on which gates are compared.
+_FOLDS, _JUDGES = 5, 2000
 # How far a scan counts: never not at all, so that every equation keeps its solution.
 _TRUSTED = (0.02, 50.0)
-# Precision of the prior of a temperature that is fitted by itself: without, 24 people make it wild.
-_NEAR_ONE = 3.0
+# Rate of the prior of a temperature that is fitted by itself: without, noise of 24 people is taken for news.
+_SHY = 1.0
 
 
 def trust(slant: NDArray, level: NDArray | float) -> NDArray:
@@ -45,32 +53,36 @@ def warmth(temperatures: NDArray, there_NE: NDArray) -> NDArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
-    """Weights softmax(bias_e + quality_e . slope) over the experts that a person has, and how they are pooled.
+class PoolGate:
+    """Weights softmax(bias_e + inputs_e . slope) over the experts that a person has, and how they are pooled.
 
     Parameters
     ----------
+    kind : str
+        One of `KINDS`.
     bias : array (E,)
-    slope : array (Q,)
-        The same for all experts, so that what is learned of one modality's quality serves the others.
+    slope : array (Q + E F,)
+        First on the quality numbers, the same for all experts, so that what is learned of one modality's quality
+        serves the others; then, expert by expert, on the clinical features.
     temperatures : array (k,)
         By which the pooled log probabilities are multiplied, see :func:`warmth`.
     pool : str
         `mixture`: log sum_e w_e P_e; `product`: sum_e w_e log P_e, which lets evidence add up.
     """
 
+    kind: str
     bias: NDArray
     slope: NDArray
     temperatures: NDArray
     pool: str
 
-    def log_weights(self, quality_NEQ: NDArray, there_NE: NDArray) -> NDArray:
-        """Return the logarithm of the weights (N, E)."""
-        return log_softmax(np.where(there_NE, self.bias + quality_NEQ @ self.slope, _NEVER))
+    def log_weights(self, inputs_NEI: NDArray, there_NE: NDArray) -> NDArray:
+        """Return the logarithm of the weights (N, E); the inputs are those of :func:`gate_inputs`."""
+        return log_softmax(np.where(there_NE, self.bias + inputs_NEI @ self.slope, _NEVER))
 
-    def log_proba(self, log_experts_NEK: NDArray, quality_NEQ: NDArray, there_NE: NDArray) -> NDArray:
+    def log_proba(self, log_experts_NEK: NDArray, inputs_NEI: NDArray, there_NE: NDArray) -> NDArray:
         """Return pooled log probabilities (N, K)."""
-        log_gate_NE = self.log_weights(quality_NEQ, there_NE)
+        log_gate_NE = self.log_weights(inputs_NEI, there_NE)
         factor_N = warmth(self.temperatures, there_NE)
         return log_softmax(factor_N[:, None] * _pooled(self.pool, log_gate_NE, log_experts_NEK))
 
@@ -83,13 +95,27 @@ class Gate:
         return replace(self, temperatures=np.concatenate([self.temperatures, last])), said_NK
 
     def arrays(self) -> dict[str, NDArray]:
-        """Return what `from_arrays` reads, but for the pool."""
+        """Return what `from_state` reads, beside `facts`."""
         return {"gate.bias": self.bias, "gate.slope": self.slope, "gate.temperatures": self.temperatures}
 
+    def facts(self) -> dict[str, str]:
+        """Describe the gate in JSON's types."""
+        return {"kind": self.kind, "pool": self.pool}
+
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray], pool: str) -> Self:
+    def from_state(cls, arrays: Mapping[str, NDArray], facts: Mapping[str, str]) -> Self:
         """Rebuild the gate."""
-        return cls(arrays["gate.bias"], arrays["gate.slope"], arrays["gate.temperatures"], pool)
+        bias, slope, temperatures = (arrays[f"gate.{part}"] for part in ("bias", "slope", "temperatures"))
+        return cls(facts["kind"], bias, slope, temperatures, facts["pool"])
+
+
+def gate_inputs(quality_NEQ: NDArray, clinical_NF: NDArray) -> NDArray:
+    """Lay the clinical features, by expert, beside the quality numbers (N, E, Q + E F)."""
+    people, experts, _ = quality_NEQ.shape
+    features = clinical_NF.shape[1]
+    clinical_NEI = np.zeros((people, experts, experts, features))
+    clinical_NEI[:, np.arange(experts), np.arange(experts)] = clinical_NF[:, None]
+    return np.concatenate([quality_NEQ, clinical_NEI.reshape(people, experts, -1)], axis=2)
 
 
 def _pooled(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray) -> NDArray:
@@ -100,88 +126,174 @@ def _pooled(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray) -> NDArra
     return top_NK + np.log(np.exp(terms_NEK - top_NK[:, None]).sum(axis=1))
 
 
-def fit_gate(
-    log_experts_NEK: NDArray,
-    targets: NDArray,
-    quality_NEQ: NDArray,
-    there_NE: NDArray,
-    *,
-    weights: NDArray,
-    pool: str,
-    bias_prior: float,
-    slope_prior: float,
-    most: NDArray,
-    temperature_prior: float = 1.0,
-) -> tuple[float, Gate]:
-    """Fit a gate by maximum posterior likelihood on predictions held out.
+@dataclass(frozen=True, eq=False)
+class GateFitting:
+    """Predictions of people held out, on which gates are fitted and compared.
 
     Parameters
     ----------
-    log_experts_NEK : array (N, E, K)
-        Held-out log probabilities, anything finite where absent.
-    targets : array (N,), int
-    quality_NEQ : array (N, E, Q)
-    there_NE : array (N, E), bool
+    log_experts : array (N, E, K)
+        Log probabilities, anything finite where absent.
+    targets, parts : array (N,), int
+        Column of the class; inner part.
+    inputs : array (N, E, I)
+        Of :func:`gate_inputs`.
+    there : array (N, E), bool
         At least one expert each.
     weights : array (N,)
         Of the people.
-    pool : str
-        One of `POOLS`.
-    bias_prior, slope_prior : float
-        Precision of the normal priors that keep the gate near uniform.
     most : array (Q,)
-        The largest slope on each quality number, infinite where it is free.
-    temperature_prior : float
-        Precision of the normal prior that keeps the temperature's logarithm near 0.
-
-    Returns
-    -------
-    loss : float
-        Mean loss.
-    gate : Gate
+        The largest slope on each quality number, infinite where it is free; the other inputs are clinical.
+    bias_prior, slope_prior : float
+        Precision of the normal priors that keep biases and slopes on quality near 0.
     """
-    from scipy.optimize import minimize
 
-    experts, columns = log_experts_NEK.shape[1], quality_NEQ.shape[2]
-    precision = np.array([bias_prior] * experts + [slope_prior] * columns + [temperature_prior])
-    people = np.arange(len(targets))
+    log_experts: NDArray
+    targets: NDArray
+    parts: NDArray
+    inputs: NDArray
+    there: NDArray
+    weights: NDArray
+    most: NDArray
+    bias_prior: float
+    slope_prior: float
 
-    def unpack(values: NDArray) -> Gate:
-        return Gate(values[:experts], values[experts:-1], np.exp(values[-1:]), pool)
+    def compare(self, kinds: Sequence[str], pools: Sequence[str]) -> list[dict[str, Any]]:
+        """Compare gates by what they lose on parts that they were not fitted on.
 
-    def loss(values: NDArray) -> tuple[float, NDArray]:
-        gate = unpack(values)
-        log_gate_NE = gate.log_weights(quality_NEQ, there_NE)
-        pooled_NK = _pooled(pool, log_gate_NE, log_experts_NEK)
-        factor_N1 = warmth(gate.temperatures, there_NE)[:, None]
-        log_proba_NK = log_softmax(factor_N1 * pooled_NK)
-        gap_NK = np.exp(log_proba_NK)
-        gap_NK[people, targets] -= 1
-        gap_NK *= weights[:, None]
-        slant_NE = factor_N1 * _slant(pool, log_gate_NE, log_experts_NEK, pooled_NK, gap_NK)
-        slopes = np.einsum("ne,neq->q", slant_NE, quality_NEQ)
-        steep_N1 = np.log(warmth(np.exp([1.0 if values[-1] > 0 else -1.0]), there_NE))[:, None]
-        warming = np.abs(steep_N1) * factor_N1 * gap_NK * pooled_NK
-        gradient = np.concatenate([slant_NE.sum(axis=0), slopes, [warming.sum()]])
-        fit = -(weights * log_proba_NK[people, targets]).sum()
-        return fit + (precision * values**2).sum() / 2, gradient + precision * values
+        Returns
+        -------
+        tried : list of dict
+            `kind`, `pool`, `clinical_prior` and `held_out_nll` of each candidate, the best one first.
+        """
+        quality, some = len(self.most) > 0, self.inputs.shape[2] > len(self.most)
+        kinds = list(dict.fromkeys(_possible(kind, quality=quality, clinical=some) for kind in kinds))
+        trials = [(kind, pool, prior) for kind in kinds for pool in pools for prior in _priors(kind)]
+        judged = self._some()
+        tried = [(judged._held_out(*trial), *trial) for trial in trials]
+        return [
+            {"kind": kind, "pool": pool, "clinical_prior": prior, "held_out_nll": round(float(loss), 4)}
+            for loss, kind, pool, prior in sorted(tried)
+        ]
 
-    bounds = [(None, None)] * experts + [(None, top) for top in most] + [(None, None)]
-    if not there_NE.any():
-        return 0.0, unpack(np.zeros(experts + columns + 1))
-    found = minimize(loss, np.zeros(experts + columns + 1), jac=True, method="L-BFGS-B", bounds=bounds)
-    gate = unpack(found.x)
-    return weighted_nll(gate.log_proba(log_experts_NEK, quality_NEQ, there_NE), targets, weights), gate
+    def without(self, gate: PoolGate, clinical_prior: float) -> NDArray:
+        """Fit such a gate again without each part; return for each person the slope (N, I) that does not know it."""
+        slope_NI = np.zeros((len(self.targets), self.inputs.shape[2]))
+        for inside, outside in self._folds():
+            slope_NI[outside] = self.take(inside).fit(gate.kind, gate.pool, clinical_prior).slope
+        return slope_NI
+
+    def _folds(self) -> list[tuple[NDArray, NDArray]]:
+        folds = self.parts % _FOLDS
+        return [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
+
+    def _some(self) -> "GateFitting":
+        step = -(-len(self.targets) // _JUDGES)
+        return self.take(np.arange(0, len(self.targets), step)) if step > 1 else self
+
+    def take(self, rows: NDArray) -> "GateFitting":
+        """Keep some of the people."""
+        per_person = ("log_experts", "targets", "parts", "inputs", "there", "weights")
+        return replace(self, **{name: getattr(self, name)[rows] for name in per_person})
+
+    def _held_out(self, kind: str, pool: str, prior: float) -> float:
+        total = 0.0
+        for inside, rows in self._folds():
+            gate, outside = self.take(inside).fit(kind, pool, prior), self.take(rows)
+            said = gate.log_proba(outside.log_experts, outside.inputs, outside.there)
+            total += weighted_nll(said, outside.targets, outside.weights) * outside.weights.sum()
+        return total / max(self.weights.sum(), np.finfo(float).tiny)
+
+    def _relevance(self, pool: str) -> NDArray:
+        """Say how far each input would move an equal gate (I,): 1 for the clinical feature that would most, from .05.
+
+        That is the score test of the feature's slopes, one per expert, less what it is by chance.
+        """
+        everybody = np.zeros(self.there.shape)
+        log_gate_NE = log_softmax(np.where(self.there, everybody, _NEVER))
+        pooled_NK = _pooled(pool, log_gate_NE, self.log_experts)
+        gap_NK = np.exp(log_softmax(pooled_NK))
+        gap_NK[np.arange(len(self.targets)), self.targets] -= 1
+        gap_NK *= self.weights[:, None]
+        slant_NE = _slant(pool, log_gate_NE, self.log_experts, pooled_NK, gap_NK) * self.there
+        pull_NEI = slant_NE[:, :, None] * (self.inputs - self.inputs.mean(axis=0))
+        chance_I = np.maximum((pull_NEI**2).sum(axis=0), np.finfo(float).tiny)
+        score_EI = pull_NEI.sum(axis=0) ** 2 / chance_I
+        clinical = self.inputs.shape[2] - len(self.most)
+        experts = self.there.shape[1]
+        # Of an expert's inputs only its own are not zero.
+        own_EF = np.einsum("eef->ef", score_EI[:, len(self.most) :].reshape(experts, experts, clinical // experts))
+        excess_F = np.maximum(own_EF.mean(axis=0) - 1, 0.05)
+        relevance_F = np.maximum(excess_F / max(excess_F.max(initial=0.05), 0.05), 0.01)
+        return np.concatenate([np.ones(len(self.most)), np.tile(relevance_F, experts)])
+
+    def fit(self, kind: str, pool: str, clinical_prior: float = 1.0) -> PoolGate:
+        """Fit one kind of gate by maximum posterior likelihood."""
+        from scipy.optimize import minimize
+
+        experts, columns = self.log_experts.shape[1], self.inputs.shape[2]
+        by_quality = np.arange(columns) < len(self.most)
+        used = np.flatnonzero((by_quality & (kind in ("quality", "both"))) | (~by_quality & (kind in _BY_CLINICAL)))
+        inputs_NEI = np.ascontiguousarray(self.inputs[:, :, used])
+        slope_priors = np.where(by_quality, self.slope_prior, clinical_prior / self._relevance(pool))[used]
+        bias_prior = _STIFF if kind == "uniform" else self.bias_prior
+        precision = np.concatenate([np.full(experts, bias_prior), slope_priors, [1.0]])
+        people = np.arange(len(self.targets))
+
+        def unpack(values: NDArray) -> PoolGate:
+            return PoolGate(kind, values[:experts], values[experts:-1], np.exp(values[-1:]), pool)
+
+        def loss(values: NDArray) -> tuple[float, NDArray]:
+            gate = unpack(values)
+            log_gate_NE = gate.log_weights(inputs_NEI, self.there)
+            pooled_NK = _pooled(pool, log_gate_NE, self.log_experts)
+            factor_N1 = warmth(gate.temperatures, self.there)[:, None]
+            log_proba_NK = log_softmax(factor_N1 * pooled_NK)
+            gap_NK = np.exp(log_proba_NK)
+            gap_NK[people, self.targets] -= 1
+            gap_NK *= self.weights[:, None]
+            slant_NE = factor_N1 * _slant(pool, log_gate_NE, self.log_experts, pooled_NK, gap_NK)
+            slopes = np.einsum("ne,nei->i", slant_NE, inputs_NEI)
+            steep_N1 = np.log(warmth(np.exp([1.0 if values[-1] > 0 else -1.0]), self.there))[:, None]
+            warming = np.abs(steep_N1) * factor_N1 * gap_NK * pooled_NK
+            gradient = np.concatenate([slant_NE.sum(axis=0), slopes, [warming.sum()]])
+            fit = -(self.weights * log_proba_NK[people, self.targets]).sum()
+            return fit + (precision * values**2).sum() / 2, gradient + precision * values
+
+        tops = np.append(self.most, np.full(columns - len(self.most), np.inf))[used]
+        bounds = [(None, None)] * experts + [(None, top) for top in tops] + [(None, None)]
+        found = np.zeros(len(precision))
+        if self.there.any():
+            found = minimize(loss, found, jac=True, method="L-BFGS-B", bounds=bounds).x
+        slope = np.zeros(columns)
+        slope[used] = found[experts:-1]
+        return replace(unpack(found), slope=slope)
+
+
+def _possible(kind: str, *, quality: bool, clinical: bool) -> str:
+    """Return the kind, or what is left of it without quality numbers or clinical features."""
+    if kind in ("uniform", "bias"):
+        return kind
+    by_quality, by_clinical = quality and kind != "clinical", clinical and kind != "quality"
+    left = {(True, True): "both", (True, False): "quality", (False, True): "clinical", (False, False): "bias"}
+    return left[by_quality, by_clinical]
+
+
+def _priors(kind: str) -> tuple[float, ...]:
+    return _CLINICAL_PRIORS if kind in _BY_CLINICAL else (1.0,)
 
 
 def temper(log_proba_NK: NDArray, targets: NDArray, weights: NDArray, there_NE: NDArray) -> NDArray:
-    """Fit the temperature (1,) of pooled log probabilities of people held out that predicts best; near 1 if few."""
+    """Fit the temperature (1,) of pooled log probabilities of people held out that predicts best.
+
+    An exponential prior draws it to 0, so that what few people seem to show by chance is not taken for news.
+    """
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         factor_N = warmth(np.exp([log_temperature]), there_NE)
         fit = weights.sum() * weighted_nll(log_softmax(factor_N[:, None] * log_proba_NK), targets, weights)
-        return fit + _NEAR_ONE * log_temperature**2 / 2
+        return fit + _SHY * np.exp(log_temperature)
 
     return np.exp([minimize_scalar(loss, bounds=(-5, 5), method="bounded").x])
 

@@ -97,6 +97,17 @@ class Layer(nn.Module):
         return self.joined(mixed_BHTD.transpose(1, 2).reshape(batch, tokens, width))
 
 
+def transformer(layers: int, *, width: int, heads: int, widening: int, dropout: float, start: float) -> nn.Sequential:
+    """Make layers whose branches begin at `start` times their usual size: near 0 they begin by changing nothing."""
+    blocks = [Layer(width, heads, widening=widening, dropout=dropout) for _ in range(layers)]
+    with torch.no_grad():
+        for block in blocks:
+            for last in (block.joined, block.network[-1]):
+                last.weight.mul_(start)
+                last.bias.mul_(start)
+    return nn.Sequential(*blocks)
+
+
 class Encoder(nn.Module):
     """Patches to one embedding: linear patch embedding, 3-D positions, layers, mean over tokens.
 
@@ -112,6 +123,13 @@ class Encoder(nn.Module):
         Hidden width of the feed-forward networks over `width`.
     dropout : float
         Share left out in training.
+    positions : str
+        `add`: a code of the place is added to each token. `gain`: besides, each number of a token is multiplied by one
+        that is learned for its place, so that the mean over tokens can tell where something is.
+    start : float
+        Of the layers' branches, times their usual size.
+    norm : bool
+        Whether a layer norm comes last.
     """
 
     code: Tensor
@@ -126,17 +144,22 @@ class Encoder(nn.Module):
         heads: int,
         widening: int,
         dropout: float,
+        positions: str = "add",
+        start: float = 1.0,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         self.embedding = Linear(features, width)
+        self.gain = nn.Parameter(0.1 * torch.randn(len(places_T3), width)) if positions == "gain" else None
         self.register_buffer("code", position_code(places_T3, width), persistent=False)
-        blocks = [Layer(width, heads, widening=widening, dropout=dropout) for _ in range(layers)]
-        self.layers, self.after = nn.Sequential(*blocks), nn.LayerNorm(width)
+        self.layers = transformer(layers, width=width, heads=heads, widening=widening, dropout=dropout, start=start)
+        self.after = nn.LayerNorm(width) if norm else nn.Identity()
 
-    def tokens(self, tokens_BTF: Tensor, places_BT: Tensor | None = None) -> Tensor:
-        """Return the tokens after the last layer, normalised (B, T, D); `places_BT` says which ones, if not all."""
-        code = self.code if places_BT is None else self.code[places_BT]
-        return self.after(self.layers(self.embedding(tokens_BTF) + code))
+    def tokens(self, tokens_BTF: Tensor) -> Tensor:
+        """Return the tokens after the last layer (B, T, D)."""
+        x_BTD = self.embedding(tokens_BTF)
+        x_BTD = x_BTD if self.gain is None else x_BTD * self.gain
+        return self.after(self.layers(x_BTD + self.code))
 
     def forward(self, tokens_BTF: Tensor) -> Tensor:
         """Return the embedding (B, D), the mean of the tokens."""

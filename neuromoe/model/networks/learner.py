@@ -1,6 +1,6 @@
 """Networks that are trained side by side, each without a part of the people, so that what it says of them is honest.
 
-Axis letters: B batch, M modality, T token, F features, Q quality number, K class.
+Axis letters: B batch, M modality, T token, F features, K class.
 """
 
 import hashlib
@@ -36,12 +36,6 @@ class Batch:
         Who has what.
     target : tensor (B,), int
         Column of the class.
-    quality : tensor (B, M, Q)
-        Encoded quality numbers; Q may be 0.
-    base : tensor (B, M, K)
-        What linear experts say, zeros where the network has none.
-    patch : int
-        Side of a patch, voxels.
     """
 
     rows: Tensor
@@ -49,9 +43,6 @@ class Batch:
     clinical: Tensor
     present: Tensor
     target: Tensor
-    quality: Tensor
-    base: Tensor
-    patch: int
 
     def to(self, device: Any, **choices: Any) -> "Batch":
         """Move everything to a device."""
@@ -101,7 +92,7 @@ class People:
         for start in range(0, len(self.parts), batch_size):
             rows = np.arange(start, min(start + batch_size, len(self.parts)))
             batch = self.read(rows)
-            read = [batch.clinical, batch.quality, batch.base, batch.present, *batch.tokens.values()]
+            read = [batch.clinical, batch.present, *batch.tokens.values()]
             for values in [self.parts[rows], self.targets[rows], *read]:
                 digest.update(np.ascontiguousarray(values).tobytes())
         return folder / digest.hexdigest()[:12]

@@ -1,10 +1,10 @@
 """What the networks read of people, batch by batch.
 
-Axis letters: N people, B batch, M modality, T token, F voxels of a patch or encoded clinical features, Q quality
-number, K class.
+Axis letters: N people, B batch, M modality, C channel, T token, V voxels of a patch of one channel, F voxels of a patch
+or encoded clinical features.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,27 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuromoe.cohort.loading import PatchDataset
-from neuromoe.model.kernels.maps import pull
+from neuromoe.model.kernels.maps import Frame
 from neuromoe.model.networks.learner import Batch
 
 
-def near_tokens(tokens_BTF: Tensor, mean: NDArray, limit: NDArray, factor: float) -> Tensor:
-    """Return patches less the mean map, none further from it than the limit, times a factor; in place where they can.
+def near_tokens(tokens_BTF: Tensor, frame: Frame) -> Tensor:
+    """Return patches less the mean map, each channel in deviations of a voxel, none further away than the frame's limit.
 
-    Parameters
-    ----------
-    tokens_BTF : tensor (B, T, F)
-        Of several people, on the CPU.
-    mean : array, float32
-        As many values as a person's patches.
-    limit : array (1,)
-        Distance from the mean map beyond which a map is read as if it lay there.
-    factor : float
-        One over the deviation of a voxel.
+    In place. Parameters: tokens (B, T, F) on the CPU, of the patches that touch the brain.
     """
-    mean_TF = torch.from_numpy(mean).view(tokens_BTF.shape[1:])
-    near_BF = pull(tokens_BTF.sub_(mean_TF).flatten(1).numpy(), float(limit[0]))
-    return torch.from_numpy(near_BF).view_as(tokens_BTF).mul_(factor)
+    batch, tokens, _ = tokens_BTF.shape
+    channels, voxels = frame.mean.shape
+    x_BTCV = tokens_BTF.view(batch, tokens, channels, -1)
+    x_BTCV.sub_(torch.from_numpy(frame.mean).view(channels, tokens, -1).transpose(0, 1))
+    # In double precision: squares of large values go beyond float32.
+    lengths_BC = torch.linalg.vector_norm(x_BTCV, dim=(1, 3), dtype=torch.float64).clamp_(min=1e-300)
+    limit_C, scale_C = torch.from_numpy(frame.limit), torch.from_numpy(frame.scale)
+    factor_BC = (limit_C / lengths_BC).clamp(max=1) * voxels**0.5 / scale_C
+    return x_BTCV.mul_(factor_BC.float()[:, None, :, None]).view(tokens_BTF.shape)
 
 
 # A class and no closure, which a worker that is not forked could not be sent.
@@ -44,47 +41,34 @@ class Reader:
     ----------
     patches : PatchDataset
         Of the people 0..n-1.
-    tokens : function
-        From `patches`, a modality and rows (B,) of people who have it to their patches (B, T, F).
+    frames : mapping of str to Frame
+        Where the training people's maps lie, of each imaging modality that the network reads.
     modalities : sequence of str
-        Columns of `present`; those that `patches` does not know have no patches.
+        Columns of `present`.
     present : array (N, M), bool
         Who has what.
     clinical : tensor (N, F)
         Encoded clinical features.
     targets : tensor (N,), int
         Columns of the classes.
-    quality : tensor (N, M, Q)
-        Encoded quality numbers.
-    base : tensor (N, M, K)
-        What linear experts say.
-    patch : int
-        Side of a patch, voxels.
     """
 
     patches: PatchDataset
-    tokens: Callable[[PatchDataset, str, NDArray], Tensor]
+    frames: Mapping[str, Frame]
     modalities: Sequence[str]
     present: NDArray
     clinical: Tensor
     targets: Tensor
-    quality: Tensor
-    base: Tensor
-    patch: int
 
     def __call__(self, rows: NDArray) -> Batch:
         """Read people by rows (B,)."""
         present_BM, tokens = self.present[rows], {}
         for column, name in enumerate(self.modalities):
-            if name in self.patches.rows and present_BM[:, column].any():
-                tokens[name] = self.tokens(self.patches, name, rows[present_BM[:, column]])
-        return Batch(
-            torch.from_numpy(rows),
-            tokens,
-            self.clinical[rows],
-            torch.from_numpy(present_BM),
-            self.targets[rows],
-            self.quality[rows],
-            self.base[rows],
-            self.patch,
-        )
+            if name in self.frames and name in self.patches.rows and present_BM[:, column].any():
+                tokens[name] = self.tokens(name, rows[present_BM[:, column]])
+        known = torch.from_numpy(rows), tokens, self.clinical[rows], torch.from_numpy(present_BM), self.targets[rows]
+        return Batch(*known)
+
+    def tokens(self, name: str, rows: NDArray) -> Tensor:
+        """Read the patches (B, T, F) of people who have the modality."""
+        return self.patches.spread(near_tokens(self.patches.read(name, rows), self.frames[name]))

@@ -30,7 +30,8 @@ class TrainerSettings:
     epochs, batch_size : int
         Passes over the people; people per step, over all devices together.
     patience : int
-        Epochs without a better loss on held-out people before stopping; the best epoch's weights are kept.
+        Epochs without a better loss on held-out people before stopping; the best epoch's weights are kept. 0 trains to
+        the end and keeps the last weights.
     learning_rate, weight_decay, gradient_clip : float
         Of AdamW, on a cosine from `learning_rate` to 0; largest norm of a step's gradient.
     class_weights : bool
@@ -92,13 +93,14 @@ def train_members(learner: Learner, *, folder: Path | None = None, progress: boo
         Loss of the training people, and of held-out people where there are any, per epoch.
     """
     s, judged = learner.settings, bool((learner.people.parts >= 0).any())
+    stops = judged and s.patience > 0
     with _quietly(), contextlib.ExitStack() as stack:
         kept = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="neuromoe-")))
         keeper = ModelCheckpoint(
-            kept, "best", monitor="val" if judged else None, save_last=True, save_on_train_epoch_end=True
+            kept, "best", monitor="val" if stops else None, save_last=True, save_on_train_epoch_end=True
         )
         keeper.CHECKPOINT_NAME_LAST, keeper._enable_version_counter = "last", False
-        callbacks: list[Callback] = [EarlyStopping("val", patience=s.patience)] if judged else []
+        callbacks: list[Callback] = [EarlyStopping("val", patience=s.patience)] if stops else []
         terminal = progress and sys.stderr.isatty()
         callbacks += [TQDMProgressBar()] * terminal + [keeper]
         learner.saying = progress and not terminal
@@ -111,7 +113,7 @@ def train_members(learner: Learner, *, folder: Path | None = None, progress: boo
             limit_val_batches=None if judged else 0,
         )
         trainer.fit(learner, ckpt_path=_last(kept), weights_only=True)
-        if judged and keeper.best_model_path:
+        if stops and keeper.best_model_path:
             best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
             learner.load_state_dict(best["state_dict"])
     return learner.history

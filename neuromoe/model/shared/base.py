@@ -21,6 +21,7 @@ from neuromoe.model.shared.settings import check_seed, make_settings
 
 # No class is impossible, however sure a model is: the logarithm of a probability stays finite.
 LEAST = 1e-12
+_HELD_OUT = ("held_out.rows", "held_out.log_proba")
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ class Model(ABC):
             raise InputError(expected="a folder", found="a file", where=folder, fix="save under another name")
         # The description of an old model must not stand beside the arrays of this one.
         (folder / "model.json").unlink(missing_ok=True)
-        write_arrays(folder / "model.safetensors", {**arrays, "prior": self.prior_})
+        known = {} if self.held_out_ is None else dict(zip(_HELD_OUT, self.held_out_, strict=True))
+        write_arrays(folder / "model.safetensors", {**arrays, **known, "prior": self.prior_})
         described = {"model": self.name, "seed": self.seed, "settings": asdict(self.settings)}
         fitted = {
             "classes": self.classes_.tolist(),
@@ -184,6 +186,7 @@ class Model(ABC):
         try:
             self.classes_, self.modalities_ = np.array(facts["classes"]), tuple(facts["modalities"])
             self.clinical_columns_, self.prior_ = tuple(facts["clinical_columns"]), arrays.pop("prior")
+            self.held_out_ = tuple(arrays.pop(name) for name in _HELD_OUT) if _HELD_OUT[0] in arrays else None
             self._set_state(arrays, facts["fitted"])
         except (KeyError, TypeError, RuntimeError) as err:
             raise InputError(
@@ -213,6 +216,11 @@ class Model(ABC):
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         """Tell which modalities the model can read of each person (n, M)."""
         return cohort.present(positions, self.modalities_)
+
+    def _of_all_classes(self, cohort: Cohort, rows: NDArray) -> NDArray:
+        """Tell which modalities people of every class have (M,): an expert that lacks a class is sure against it."""
+        targets, present_NM = self._targets(cohort, rows), cohort.present(rows, self.modalities_)
+        return np.array([len(np.unique(targets[there])) == len(self.classes_) for there in present_NM.T], bool)
 
     def _targets(self, cohort: Cohort, positions: NDArray) -> NDArray:
         place = {label: column for column, label in enumerate(self.classes_.tolist())}

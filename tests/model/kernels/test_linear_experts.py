@@ -3,6 +3,7 @@
 import numpy as np
 
 from neuromoe.model.kernels.linear_experts import Compared, LinearTraining
+from neuromoe.model.kernels.maps import Read
 
 
 def _maps(rng, labels):
@@ -10,7 +11,7 @@ def _maps(rng, labels):
 
 
 def _training(maps, labels):
-    compared = Compared.of(lambda rows: maps[rows], len(labels), seed=0)
+    compared = Compared.of(Read(lambda rows: maps[rows], (3, 2, 5)), len(labels), seed=0)
     parts, there = np.arange(len(labels)) % 5, np.ones((len(labels), 1), bool)
     return LinearTraining({0: compared}, there, labels, parts, np.ones(len(labels)), 2)
 
@@ -37,10 +38,22 @@ def test_the_expert_of_features_says_what_the_kernel_does(rng):
     assert np.allclose(outside, said[~inside, 0], atol=1e-4)
 
 
+def test_a_channel_of_noise_has_next_to_no_weight_in_the_expert(rng):
+    labels = rng.integers(0, 2, 60)
+    maps = rng.normal(size=(60, 3, 2, 5))
+    maps[:, :, 0] += 0.6 * labels[:, None, None]
+    training = _training(maps.reshape(60, 30), labels)
+    fits, _ = training.fit(np.ones((60, 1)), np.ones(60, bool))
+    assert fits[0].channels[1] < 0.1
+    told, noise = np.abs(training.compared[0].expert(fits[0]).weights).mean(axis=(1, 2))
+    assert noise < told / 3
+
+
 def test_of_more_people_than_are_drawn_all_are_spoken(rng, monkeypatch):
-    monkeypatch.setattr("neuromoe.model.kernels.linear_experts._MOST", 30)
+    for name in ("EXACT", "LANDMARKS"):
+        monkeypatch.setattr(f"neuromoe.model.kernels.linear_experts.{name}", 30)
     labels = np.arange(60) % 2
     training = _training(_maps(rng, labels), labels)
     said = training.fit(np.ones((60, 1)), np.ones(60, bool))[1]
-    assert len(training.compared[0].drawn) == 30 and (said != 0).all()
+    assert len(training.compared[0].marks) == 30 and (said != 0).all()
     assert (said[:, 0].argmax(axis=1) == labels).mean() > 0.7

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from neuromoe.core.errors import settings_error
+from neuromoe.model.kernels.pool import KINDS as GATES
 from neuromoe.model.kernels.pool import POOLS
 
 
@@ -22,8 +23,9 @@ class KernelMoESettings:
         Have an expert for each modality.
     joint : bool
         Have an expert that reads all modalities at once.
-    quality : bool
-        Let the gate follow the scans' quality numbers.
+    gate : str
+        What the weights hang on: `uniform`, `bias`, `quality`, `clinical`, `both`, or the `best` of them on people held
+        out.
     oddness : bool
         Take a map's distance from the mean map of the training people for a quality number, too.
     pool : str
@@ -35,8 +37,9 @@ class KernelMoESettings:
     calibration : int
         Parts for the last temperature: everything is fitted again without each of them, gate and all; 0 leaves the
         temperature that was fitted together with the gate, which is too sure where people are few.
-    most : int
-        Sessions that the fit is made on; of more, so many are drawn. Time grows with their cube.
+    exact, landmarks : int
+        Where there are more than `exact` sessions, experts are functions of so many landmarks among them. Time grows
+        with the cube of either.
     """
 
     class_weights: bool = True
@@ -44,22 +47,24 @@ class KernelMoESettings:
     rbf: bool = True
     alone: bool = True
     joint: bool = True
-    quality: bool = True
+    gate: str = "best"
     oddness: bool = True
     pool: str = "best"
     passes: int = 2
     bias_prior: float = 1.0
     slope_prior: float = 4.0
     calibration: int = 5
-    most: int = 2000
+    exact: int = 2000
+    landmarks: int = 1000
 
     def __post_init__(self) -> None:
-        named = self.pool in ("best", *POOLS) and self.passes in (1, 2) and (self.alone or self.joint)
-        counted = self.folds >= 2 and self.calibration >= 0 and self.calibration != 1 and self.most >= 2
-        if not named or not counted or min(self.bias_prior, self.slope_prior) <= 0:
+        named = self.pool in ("best", *POOLS) and self.gate in ("best", *GATES) and (self.alone or self.joint)
+        counted = min(self.folds, self.exact, self.landmarks) >= 2 and self.passes in (1, 2)
+        calibrated = self.calibration >= 0 and self.calibration != 1
+        if not (named and counted and calibrated) or min(self.bias_prior, self.slope_prior) <= 0:
             raise settings_error(
                 self,
-                expected="pool best, mixture or product, passes 1 or 2, folds and most from 2, "
-                "calibration 0 or from 2, priors above 0, alone or joint",
+                expected=f"pool best, mixture or product, a gate of best, {', '.join(GATES)}, passes 1 or 2, folds, "
+                "exact and landmarks from 2, calibration 0 or from 2, priors above 0, alone or joint",
                 of="kernel-moe",
             )
