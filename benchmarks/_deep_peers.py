@@ -41,7 +41,9 @@ def learn_deep(method: str, simulated: Simulated, seed: int) -> NDArray:
     labels = torch.zeros(len(cohort), dtype=torch.long)
     labels[train] = torch.from_numpy(targets)
     torch.manual_seed(seed)
-    model = _WithClinical(_network(method, volumes.shape[1], int(targets.max()) + 1), table.shape[1], int(targets.max()) + 1)
+    model = _WithClinical(
+        _network(method, volumes.shape[1], int(targets.max()) + 1), table.shape[1], int(targets.max()) + 1
+    )
     counts = torch.bincount(labels[train])
     loss = nn.CrossEntropyLoss(weight=len(train) / (len(counts) * counts))
     _train(model, volumes, clinical, labels, train[kept], train[aside], loss, seed)

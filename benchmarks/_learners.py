@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.model import Cohort, build_model
 from neuromoe.model.auto import NeuroMoEAuto
-from neuromoe.model.kernels.maps import Frame, reader_of
 from neuromoe.model.shared.base import Model
+from neuromoe.model.shared.maps import Frame, reader_of
 
 # `neuromoe-auto` first: it fits those that it chooses from, which are then not fitted again.
 OURS = (

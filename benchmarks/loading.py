@@ -71,7 +71,7 @@ def training_loader(cohort: Any, *, shuffle: bool = False) -> Any:
     people, names = np.arange(len(cohort)), list(cohort.tokens)
     none, targets = torch.zeros((len(people), len(names), 0)), torch.zeros(len(people), dtype=torch.int64)
     patches, present = PatchDataset(cohort, people), cohort.present(people, names)
-    read = Reader(patches, PatchDataset.tokens, names, present, none[:, 0], targets, none, none, cohort.patch)
+    read = Reader(patches, PatchDataset.tokens, names, present, none[:, 0], targets, none, none)
     return batch_loader(read, _batches(np.random.default_rng(0).permutation(people) if shuffle else people))
 
 

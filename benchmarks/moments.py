@@ -56,7 +56,7 @@ def moments(maps_NCXYZ: NDArray) -> dict:
 
 
 def smoothness(away_NXYZ: NDArray, brain: NDArray) -> NDArray:
-    """Return shares of white noise, and of noise smoothed by each of `WIDTHS`, that give the correlations by distance."""
+    """Return shares of noise, white and smoothed by each of `WIDTHS`, that give the correlations by distance."""
     from scipy.optimize import nnls
 
     lags = np.arange(1, LAGS + 1)

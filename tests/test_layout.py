@@ -16,7 +16,7 @@ STEPS = [(stage, step) for stage, steps in stages().items() for step in steps]
 NAMES = [f"{stage}_{step}" for stage, step in STEPS]
 HEAVY = ("ants", "torch", "nilearn", "dipy", "nipype", "sklearn", "scipy", "matplotlib", "pandas")
 # Arguments for those who call the step by hand, which the workflow leaves at their defaults.
-DEFAULTS_ALONE = {"func_normalize": {"sidecars"}, "train_fit": {"threads"}, "train_pretrain": {"threads"}}
+DEFAULTS_ALONE = {"func_normalize": {"sidecars"}, "train_fit": {"threads"}}
 # Targets gather files; they run nothing.
 TARGET = re.compile(r"(all|\w+_all)")
 

@@ -22,17 +22,13 @@ def sections() -> dict[str, str]:
 
 
 def defaults(stage: str, step: str) -> dict[str, Any]:
-    """Return the defaults of a step's arguments; of `train fit` and `train pretrain` also those of the network."""
+    """Return the defaults of a step's arguments; of `train fit` also those of the network."""
     parameters = inspect.signature(step_function(stage, step)).parameters
     found = {name: parameter.default for name, parameter in parameters.items()}
     if (stage, step) == ("train", "fit"):
         from neuromoe.model.neuromoe_paper import PaperSettings
 
         found |= asdict(PaperSettings())
-    if (stage, step) == ("train", "pretrain"):
-        from neuromoe.model.pretraining import PretrainingSettings
-
-        found |= asdict(PretrainingSettings())
     return found
 
 

@@ -15,7 +15,7 @@ import yaml
 from neuromoe.core.tables import read_table
 
 sys.path.insert(0, str(Path(__file__).parent))
-from made_bids import add_image, add_person, made_dataset, write_participants  # noqa: E402
+from made_bids import add_image, add_person, made_dataset  # noqa: E402
 
 REPOSITORY = Path(__file__).parent.parent
 ALL = ("anat", "dwi", "func")
@@ -175,30 +175,6 @@ def test_labels_bring_training_with_one_job_per_experiment_and_fold(tmp_path):
     assert counts["train_fit"] == len(DEFAULT_EXPERIMENTS) * 6
     assert counts["evaluate_score"] == len(DEFAULT_EXPERIMENTS)
     assert (counts["train_split"], counts["report_result"]) == (1, 1)
-
-
-def test_encoders_are_pretrained_once_where_it_is_asked_for_and_an_experiment_starts_from_them(tmp_path):
-    bids = made_dataset(tmp_path / "bids", 15)
-    train = {"split": {"folds": 3}, "pretrain": {"people": "unlabeled"}}
-    refused = snakemake(tmp_path, "-n", config={"bids_dir": str(bids), "train": train})
-    assert refused.returncode and "three people without a label" in refused.stderr + refused.stdout
-    labels = ["n/a"] * 3 + ["PD", "HC"] * 6
-    write_participants(bids, {f"sub-{number:03d}": label for number, label in enumerate(labels, 1)})
-    random = {"pretrained": ""}
-    own = {
-        "neuromoe": {"model": "neuromoe", "settings": random},
-        "neuromoe-auto": {"model": "neuromoe-auto", "settings": {"candidate_settings": {"neuromoe": random}}},
-        "neuromoe-paper": None,
-    }
-    plan = snakemake(tmp_path, "-n", "-p", config={"bids_dir": str(bids), "train": train}).stdout
-    fits = re.findall(r"neuromoe train fit .*", plan)
-    starting = [line for line in fits if "--pretrained" in line]
-    assert len(re.findall(r"neuromoe train pretrain .*--people unlabeled", plan)) == 1
-    assert starting and all(re.search(r"--kind neuromoe(-paper|-auto)? ", line) for line in starting)
-    assert any("--kind neuromoe-auto " in line for line in starting)
-    assert len(starting) < len(fits)
-    config = {"bids_dir": str(bids), "train": train, "experiments": own}
-    assert "train_pretrain" not in jobs(tmp_path, config=config)
 
 
 def test_the_directions_of_the_paper_are_planned_in_one_command(tmp_path):

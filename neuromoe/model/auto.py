@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neuromoe.cohort.cohort import Cohort
 from neuromoe.core.errors import InputError, settings_error
 from neuromoe.model.kernels.linear import balanced_weights, log_softmax, weighted_nll
-from neuromoe.model.kernels.pool import temper, warmth
+from neuromoe.model.kernels.pooling import temper, warmth
 from neuromoe.model.shared.base import LEAST, LongFit, Model
 from neuromoe.model.shared.held_out import held_out_log_proba
 

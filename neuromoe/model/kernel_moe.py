@@ -17,14 +17,16 @@ from neuromoe.cohort.cohort import CLINICAL, Cohort
 from neuromoe.cohort.grid import Layout
 from neuromoe.cohort.inner import inner_parts
 from neuromoe.model.kernels.experts import KernelExpert, KernelTraining, fit_experts, shrinking
+from neuromoe.model.kernels.gates import GateFitting, PoolGate, gate_inputs
 from neuromoe.model.kernels.kernels import Likeness, Maps, likeness_between
 from neuromoe.model.kernels.linear import balanced_weights
-from neuromoe.model.kernels.maps import Frame, Read, reader_of, take
-from neuromoe.model.kernels.pool import KINDS, POOLS, GateFitting, PoolGate, gate_inputs, trust
+from neuromoe.model.kernels.pooling import POOLS, trust
 from neuromoe.model.kernels.scan_quality import ScanQuality
 from neuromoe.model.kernels.settings import KernelMoESettings
 from neuromoe.model.shared.base import Model
 from neuromoe.model.shared.held_out import refit_log_proba
+from neuromoe.model.shared.maps import Frame, Read, reader_of, take
+from neuromoe.model.shared.settings import GATES
 
 # People that are predicted at once: each needs some kernels with all landmarks.
 _BLOCK = 1000
@@ -120,7 +122,7 @@ class KernelMoE(Model):
             fitting = GateFitting(held_out, targets, parts, inputs_NEI, there_NE, balance, most, *priors)
             if not number:
                 # Later, experts know a little of everybody by how far scans are trusted.
-                kinds, pools = KINDS if s.gate == "best" else (s.gate,), POOLS if s.pool == "best" else (s.pool,)
+                kinds, pools = GATES if s.gate == "best" else (s.gate,), POOLS if s.pool == "best" else (s.pool,)
                 self.gates_ = fitting.compare(kinds, pools)
             best = self.gates_[0]
             self.mixture = fitting.fit(best["kind"], best["pool"], best["clinical_prior"])

@@ -15,8 +15,8 @@ from neuromoe.cohort.grid import Layout
 from neuromoe.cohort.inner import inner_parts
 from neuromoe.model.kernels.linear import LogisticFit, balanced_weights, fit_logistic
 from neuromoe.model.kernels.linear_experts import Compared, LinearExpert
-from neuromoe.model.kernels.maps import reader_of
 from neuromoe.model.shared.base import Model
+from neuromoe.model.shared.maps import reader_of
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,18 @@ from torch import Tensor
 
 from neuromoe.cohort.cohort import CLINICAL, Cohort
 from neuromoe.cohort.inner import inner_parts
+from neuromoe.model.kernels.gates import gate_inputs
 from neuromoe.model.kernels.linear import balanced_weights, log_softmax
 from neuromoe.model.kernels.linear_experts import Compared, LinearExpert, LinearTraining
-from neuromoe.model.kernels.maps import reader_of
 from neuromoe.model.kernels.mixture import ExpertMixture, MixtureTraining
-from neuromoe.model.kernels.pool import KINDS, gate_inputs, temper, warmth
+from neuromoe.model.kernels.pooling import temper, warmth
 from neuromoe.model.kernels.scan_quality import ScanQuality
 from neuromoe.model.networks.learner import Batch
 from neuromoe.model.networks.losses import balance_penalty, mix, weighted_cross_entropy
 from neuromoe.model.networks.network_model import NetworkModel
 from neuromoe.model.networks.settings import NeuroMoESettings
+from neuromoe.model.shared.maps import reader_of
+from neuromoe.model.shared.settings import GATES
 
 # Members that tell whether the others are worth training.
 _SCOUTS = 2
@@ -33,10 +35,11 @@ _SCOUTS = 2
 class NeuroMoE(NetworkModel):
     """An expert for each modality, a transformer beside ridge regression, weighed by a gate.
 
-    Members are trained without one part of the people each. What they say of the people they did not see decides how far
-    the transformers are believed, which gate there is, and the last temperature; their mean predicts. Where the first
-    two members are not believed in any modality, no others are trained. With `training: mixture` experts and gate are
-    trained end to end instead. Validation people, where given, are training people here: the parts do their work.
+    Members are trained without one part of the people each. What they say of the people they did not see decides how
+    far the transformers are believed, which gate there is, and the last temperature; their mean predicts. Where the
+    first two members are not believed in any modality, no others are trained. With `training: mixture` experts and
+    gate are trained end to end instead. Validation people, where given, are training people here: the parts do their
+    work.
 
     Attributes
     ----------
@@ -57,13 +60,9 @@ class NeuroMoE(NetworkModel):
     use_: dict[str, float]
 
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
-        s = self.settings
-        if s.folds > 1:
-            rows = train if val is None else np.concatenate([train, val])
-            aside = rows[:0]
-        else:
-            inner, aside = self._with_inner(cohort, train, val, s.validation_share)
-            rows = np.concatenate([inner, aside])
+        s, whole = self.settings, train if val is None else np.concatenate([train, val])
+        inner, aside = (whole, whole[:0]) if s.folds > 1 else self._with_inner(cohort, train, val, s.validation_share)
+        rows = np.concatenate([inner, aside])
         self._learn_inputs(cohort, rows)
         rows = rows[self._usable(cohort, rows).any(axis=1)]
         targets = self._targets(cohort, rows)
@@ -143,9 +142,9 @@ class NeuroMoE(NetworkModel):
         self, experts_NEK: NDArray, said_NK: NDArray, weights_NE: NDArray, linear: LinearTraining, known: NDArray
     ) -> None:
         """Keep the mean use of each expert, and look for signs of a failed training, on people held out."""
-        there_NE = self._there(linear.present)
-        use_E = [weights_NE[known & there, e].mean() if (known & there).any() else 0.0 for e, there in enumerate(there_NE.T)]
-        self.use_ = {name: round(float(use), 4) for name, use in zip(self.experts, use_E, strict=True)}
+        used = [weights_NE[known & there, e] for e, there in enumerate(self._there(linear.present).T)]
+        means = [one.mean() if len(one) else 0.0 for one in used]
+        self.use_ = {name: round(float(mean), 4) for name, mean in zip(self.experts, means, strict=True)}
         modalities = len(self.modalities_)
         judged = experts_NEK[:, :modalities], said_NK, weights_NE[:, :modalities], linear.targets, linear.present
         self._diagnose(*(values[known] for values in judged), gated=self.settings.gate != "uniform")
@@ -153,7 +152,7 @@ class NeuroMoE(NetworkModel):
     def _fit_experts(self, cohort: Cohort, rows: NDArray, parts: NDArray, linear: LinearTraining) -> None:
         """Train experts by their own losses; fit belief and gate on people held out."""
         s, present_NM = self.settings, linear.present
-        kinds = KINDS if s.gate == "best" else (s.gate,)
+        kinds = GATES if s.gate == "best" else (s.gate,)
         nothing_NEK = np.zeros((len(rows), len(self.experts), len(self.classes_)))
         inputs_NEI, most = self._gate_inputs(cohort, rows), self.quality.encoder.most
         known = inputs_NEI, self._there(present_NM), most, kinds, s.bias_prior, s.slope_prior
@@ -280,7 +279,11 @@ class NeuroMoE(NetworkModel):
         arrays, facts = super()._state()
         for name, expert in self.linear.items():
             arrays |= expert.arrays(f"linear.{name}")
-        found = {"quality": self.quality.facts(), "linear": list(self.linear), "experts": list(self.experts)}
+        found: dict[str, Any] = {
+            "quality": self.quality.facts(),
+            "linear": list(self.linear),
+            "experts": list(self.experts),
+        }
         found |= {"use": self.use_, "share": self.share_, "gates": self.gates_, "mixture": None}
         if self.mixture is not None:
             arrays |= self.mixture.arrays()

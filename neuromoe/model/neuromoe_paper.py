@@ -8,11 +8,12 @@ class NeuroMoEPaper(NeuroMoE):
     """NeuroMoE as its authors describe it.
 
     Patches of 4x4x4 voxels, a code of their places, transformer layers, the mean of the tokens, an expert for each
-    modality and one for the clinical features, a gate of two layers on the clinical features, R_balance, and a weighted
-    cross-entropy of the mixture, end to end. What the text leaves open was chosen on made cohorts: the mean map is taken
-    off and channels are scaled; a learned gain of each place makes the mean of the tokens tell where something is; three
-    members, each without a third of the people, whose held-out predictions give a last temperature. The tokens are those
-    of the brain unless `tokens: grid`; people may lack modalities, which the gate then leaves out and renormalises.
+    modality and one for the clinical features, a gate of two layers on the clinical features, R_balance, and a
+    weighted cross-entropy of the mixture, end to end. What the text leaves open was chosen on made cohorts: the mean
+    map is taken off and channels are scaled; a learned gain of each place makes the mean of the tokens tell where
+    something is; three members, each without a third of the people, whose held-out predictions give a last
+    temperature. The tokens are those of the brain unless `tokens: grid`; people may lack modalities, which the gate
+    then leaves out and renormalises.
 
     References
     ----------

@@ -24,7 +24,7 @@ def fit(
     kind: str,
     settings: dict[str, Any] | None = None,
     search: dict[str, Any] | None = None,
-    pretrained: Path | None = None,
+    candidates: list[Path] | None = None,
     repeat: int = 0,
     fold: int = 0,
     threads: int = 1,
@@ -54,9 +54,9 @@ def fit(
         The model's own.
     search : dict, optional
         `trials` and `space` of a search for settings within the training people, see `neuromoe.model.search`.
-    pretrained : path, optional
-        pretrained.json of `train pretrain`: encoders that `neuromoe` and `neuromoe-paper`, also as candidates of
-        `neuromoe-auto`, start from, unless their settings name others or, as an empty text, none.
+    candidates : list of path, optional
+        Predictions of experiments that were fitted on this fold, each beside the folder of its model. `neuromoe-auto`
+        takes them as candidates where their settings are those that it would fit them with.
     repeat, fold : int, default=0
         Which of the split's, both counted from 0.
     threads : int, default=1
@@ -72,9 +72,9 @@ def fit(
     import numpy as np
 
     from neuromoe.core.atomic import write_text
-    from neuromoe.model import Cohort, LongFit, build_model
+    from neuromoe.model import Cohort, LongFit, build_model, load
+    from neuromoe.model.auto import NeuroMoEAuto
     from neuromoe.train._split_file import read_fold
-    from neuromoe.train._start import start_from
 
     if kind.startswith("neuromoe"):
         import torch
@@ -85,8 +85,6 @@ def fit(
     _check(cohort, rows, parts, split)
     counts = ", ".join(f"{len(value)} {name}" for name, value in rows.items())
     print(f"{experiment}, repeat {repeat}, fold {fold}: {kind} on {counts} sessions", flush=True)
-    if pretrained:
-        settings = start_from(str(pretrained.parent), kind, settings or {})
     own_seed = int(np.random.SeedSequence([seed, repeat, fold]).generate_state(1)[0])
     if search:
         from neuromoe.model.search import search_settings
@@ -97,8 +95,9 @@ def fit(
     fitted = build_model(kind, seed=own_seed, **(settings or {}))
     if isinstance(fitted, LongFit):
         fitted.folder, fitted.progress = model.parent / "training", True
+    if candidates and isinstance(fitted, NeuroMoEAuto):
+        fitted.lent = {one.name: one for one in (load(path.parent / "model") for path in candidates)}
     fitted.fit(cohort, rows["train"], rows["val"] if len(rows["val"]) else None)
-    _warn(fitted, cohort.participants[rows["test"]])
     table = _predict(fitted, cohort, rows["test"], repeat, fold)
     fitted.save(model)
     if isinstance(fitted, LongFit):
@@ -134,13 +133,6 @@ def _check(cohort: "Cohort", rows: "dict[str, np.ndarray]", parts: "Fold", split
             where=split,
             fix="run `tensors store` and `train split` on the same participants",
         )
-
-
-def _warn(model: "Model", tested: "np.ndarray") -> None:
-    """Say whose scans, though not whose labels, the encoders had learned from."""
-    seen = sorted(set(map(str, tested)) & set(getattr(model, "pretrained_on", [])))
-    if seen:
-        print(f"note: the encoders were pretrained on scans of {len(seen)} of the people tested: {', '.join(seen[:5])}")
 
 
 def _predict(model: "Model", cohort: "Cohort", rows: "np.ndarray", repeat: int, fold: int) -> "pd.DataFrame":

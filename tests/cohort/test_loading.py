@@ -11,9 +11,9 @@ import torch
 
 from neuromoe.cohort.loading import PatchDataset, batch_loader
 from neuromoe.model import Cohort
-from neuromoe.model.kernels.maps import Frame
 from neuromoe.model.networks.learner import Batch
 from neuromoe.model.networks.reader import Reader
+from neuromoe.model.shared.maps import Frame
 
 
 @pytest.fixture

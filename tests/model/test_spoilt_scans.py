@@ -8,7 +8,7 @@ from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.cohort.tables import typed_clinical
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model
-from neuromoe.model.kernels.maps import Frame, Read
+from neuromoe.model.shared.maps import Frame, Read
 
 SMALL = {"epochs": 2, "width": 12, "layers": 1}
 QUICK = {"calibration": 0, "folds": 5}

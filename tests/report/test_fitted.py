@@ -41,7 +41,12 @@ def test_beliefs_are_averaged_over_folds(tmp_path):
         _write(tmp_path, "net", fold, {"gates": gates, "share": {"anat": share}, "use": {"anat": 0.5}})
     found = belief_rows(read_fitted(tmp_path, "net"))
     clinical, uniform = found["gates"]
-    assert (clinical["kind"], clinical["held_out_nll"], clinical["chosen"], uniform["chosen"]) == ("clinical", 0.7, 1, 1)
+    assert (clinical["kind"], clinical["held_out_nll"], clinical["chosen"], uniform["chosen"]) == (
+        "clinical",
+        0.7,
+        1,
+        1,
+    )
     assert found["experts"] == [{"expert": "anat", "share": 0.2, "use": 0.5, "believed": 1}]
 
 

@@ -3,10 +3,8 @@ from collections import Counter
 
 SPLIT = f"{OUT}/splits/{SETTINGS['train']['split']['scheme']}.json"
 MODELS = f"{OUT}/models"
-PRETRAINED = f"{OUT}/pretrained/pretrained.json"
 EXPERIMENTS = {name: spec for name, spec in SETTINGS["experiments"].items() if spec}
 PUBLISHED = {name: spec["published"] for name, spec in EXPERIMENTS.items() if spec.get("published") is not None}
-PRETRAINED_BY = SETTINGS["train"]["pretrain"]["people"]
 
 
 def check_settings():
@@ -26,23 +24,11 @@ if workflow.is_main_process:
     check_settings()
 
 
-def starts_pretrained(spec):
-    """Tell whether an experiment's networks start from pretrained encoders."""
-    if PRETRAINED_BY == "none" or not spec:
-        return False
-    from neuromoe.train._start import start_from
-
-    own = spec.get("settings") or {}
-    return start_from(PRETRAINED, spec["model"], own) != own
-
-
 def described(spec):
     """Say in a few words what an experiment is."""
     words = [spec["model"], *(f"{key} {value}" for key, value in (spec.get("settings") or {}).items())]
     if spec.get("search"):
         words.append(f"searched: {', '.join(spec['search']['space'])}")
-    if starts_pretrained(spec):
-        words.append(f"pretrained on the scans of {PRETRAINED_BY} people")
     return "; ".join(words)
 
 
@@ -73,21 +59,6 @@ def why_not_train():
 
 
 REASON = why_not_train()
-
-
-def check_unlabelled():
-    """Stop before anything is computed where encoders cannot be pretrained."""
-    rows = read_table(INDEX["clinical"])
-    found = len({row["group"] for row in rows} - {row["group"] for row in rows if row["label"] != MISSING})
-    if PRETRAINED_BY == "unlabeled" and found < 3:
-        raise WorkflowError(
-            f"train.pretrain.people is 'unlabeled', which needs three people without a label, and {found} have none; "
-            "add people, or leave train.pretrain out"
-        )
-
-
-if REASON is None and any(map(starts_pretrained, EXPERIMENTS.values())):
-    check_unlabelled()
 SCHEME = SETTINGS["train"]["split"]["scheme"]
 
 
@@ -121,9 +92,22 @@ def experiment(key):
     return value
 
 
-def pretrained_for(wildcards):
-    """Return the pretrained encoders where an experiment starts from them, else nothing."""
-    return [PRETRAINED] if starts_pretrained(EXPERIMENTS.get(wildcards.experiment)) else []
+def lent(wildcards):
+    """Return the predictions of experiments that `neuromoe-auto` has for candidates, so that none is fitted twice."""
+    spec = EXPERIMENTS.get(wildcards.experiment) or {}
+    if spec.get("model") != "neuromoe-auto" or spec.get("search"):
+        return []
+    from neuromoe.model.auto import AutoSettings
+
+    settings = AutoSettings(**(spec.get("settings") or {}))
+    own = {name: settings.candidate_settings.get(name, {}) for name in settings.names}
+    same = {
+        other["model"]: name
+        for name, other in EXPERIMENTS.items()
+        if other["model"] in own and (other.get("settings") or {}) == own[other["model"]] and not other.get("search")
+    }
+    fold = f"repeat-{wildcards.repeat}_fold-{wildcards.fold}"
+    return [f"{MODELS}/{name}/{fold}/predictions.tsv" for name in same.values()]
 
 
 def say_what_follows():

@@ -19,35 +19,12 @@ rule train_split:
         RUN
 
 
-rule train_pretrain:
-    input:
-        clinical=INDEX["clinical"],
-        _store=f"{STORE}/index.tsv",
-    output:
-        pretrained=PRETRAINED,
-    log:
-        log_of("train_pretrain", "encoders"),
-    benchmark:
-        benchmark_of("train_pretrain", "encoders")
-    retries: 2
-    conda:
-        CONDA
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * 3000,
-        runtime=480,
-    params:
-        **step("train", "pretrain", store=lambda wildcards: STORE, seed=SETTINGS["seed"]),
-    shell:
-        RUN
-
-
 rule train_fit:
     input:
         clinical=INDEX["clinical"],
         split=SPLIT,
         _store=f"{STORE}/index.tsv",
-        pretrained=pretrained_for,
+        candidates=lent,
     output:
         predictions=f"{MODELS}/{{experiment}}/repeat-{{repeat}}_fold-{{fold}}/predictions.tsv",
     log:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.model.kernels.maps import Frame, Read
+from neuromoe.model.shared.maps import Frame, Read
 
 KINDS = ("linear", "product", "rbf")
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from neuromoe.model.kernels.channels import MOST, gains, weigh
 from neuromoe.model.kernels.kernels import Maps, likeness_between
 from neuromoe.model.kernels.linear import log_softmax
-from neuromoe.model.kernels.maps import Frame, Read
-from neuromoe.model.kernels.pool import trust
+from neuromoe.model.kernels.pooling import trust
 from neuromoe.model.kernels.ridge import KernelFit, fit_kernel
+from neuromoe.model.shared.maps import Frame, Read
 
 # Of more people, an expert is a function of 1000 landmarks.
 EXACT, LANDMARKS = 2000, 1000

@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromoe.model.kernels.gates import GateFitting, PoolGate
 from neuromoe.model.kernels.linear import calibrate, log_softmax
 from neuromoe.model.kernels.linear_experts import LinearFit, LinearTraining, trust_of
-from neuromoe.model.kernels.pool import GateFitting, PoolGate
 
 # A smaller share of a network is none.
 _LEAST_SHARE = 0.02
@@ -116,7 +116,8 @@ class ExpertMixture:
     def from_state(cls, arrays: Mapping[str, NDArray], facts: Mapping[str, Any]) -> Self:
         """Rebuild the mixture."""
         known = zip(arrays["believed"].tolist(), arrays["offsets"], strict=True)
-        return cls([Believed(*parts, offset) for parts, offset in known], PoolGate.from_state(arrays, facts))
+        believed = [Believed(linear, network, slope, offset) for (linear, network, slope), offset in known]
+        return cls(believed, PoolGate.from_state(arrays, facts))
 
 
 @dataclass(frozen=True, eq=False)

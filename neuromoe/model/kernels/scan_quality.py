@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.cohort.cohort import CLINICAL, Cohort
 from neuromoe.cohort.quality import QualityEncoder, quality_numbers
-from neuromoe.model.kernels.maps import Frame, reader_of
+from neuromoe.model.shared.maps import Frame, reader_of
 
 
 @dataclass(frozen=True, eq=False)

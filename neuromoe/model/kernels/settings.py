@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from neuromoe.core.errors import settings_error
-from neuromoe.model.kernels.pool import KINDS as GATES
-from neuromoe.model.kernels.pool import POOLS
+from neuromoe.model.kernels.pooling import POOLS
+from neuromoe.model.shared.settings import GATES
 
 
 @dataclass(frozen=True)

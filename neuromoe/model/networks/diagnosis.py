@@ -64,9 +64,7 @@ def _of_gate(names: Sequence[str], weights_NM: NDArray, present_NM: NDArray) -> 
     signs = []
     for name, weights in there.items():
         if weights.mean() > COLLAPSED:
-            signs.append(
-                f"the gate has collapsed on {name}: mean weight {weights.mean():.2f}; raise balance or modality_dropout"
-            )
+            signs.append(f"the gate has collapsed on {name}: mean weight {weights.mean():.2f}; raise balance")
         if weights.mean() < IDLE:
             signs.append(
                 f"the expert of {name} is idle: mean weight {weights.mean():.3f}; look at its maps, or leave it out"

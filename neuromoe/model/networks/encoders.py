@@ -102,6 +102,7 @@ def transformer(layers: int, *, width: int, heads: int, widening: int, dropout: 
     blocks = [Layer(width, heads, widening=widening, dropout=dropout) for _ in range(layers)]
     with torch.no_grad():
         for block in blocks:
+            last: Any
             for last in (block.joined, block.network[-1]):
                 last.weight.mul_(start)
                 last.bias.mul_(start)

@@ -226,19 +226,21 @@ class Network(nn.Module):
 
     def expert_logits(self, batch: Batch) -> Tensor:
         """Return each expert's logits (B, E, K), float32, zero where it has nothing to read."""
-        columns = []
+        columns, count = [], len(batch.present)
         for column, name in enumerate(self.names):
             there = batch.present[:, column].nonzero()[:, 0]
-            columns.append(self._spread(there, len(batch.present), lambda name=name, there=there: self._ask(name, batch, there)))
+            columns.append(self._spread(self._ask(name, batch, there) if len(there) else None, there, count))
         if self.joint is not None:
             there = self.there(batch.present)[:, -1].nonzero()[:, 0]
-            relevance = {name: self.experts[name].relevance for name in self.joint.names}
-            columns.append(self._spread(there, len(batch.present), lambda: self.joint(batch, relevance)[there]))
+            experts: Any = self.experts
+            relevance = {name: experts[name].relevance for name in self.joint.names}
+            said = self.joint(batch, relevance)[there] if len(there) else None
+            columns.append(self._spread(said, there, count))
         return torch.stack(columns, dim=1)
 
     def _ask(self, name: str, batch: Batch, there: Tensor) -> Tensor:
         return self.experts[name](batch.clinical[there] if name == CLINICAL else batch.tokens[name])
 
-    def _spread(self, there: Tensor, count: int, say: Any) -> Tensor:
+    def _spread(self, said_nK: Tensor | None, there: Tensor, count: int) -> Tensor:
         logits_BK = torch.zeros((count, self.classes), device=there.device)
-        return logits_BK.index_put((there,), say().float()) if len(there) else logits_BK
+        return logits_BK if said_nK is None else logits_BK.index_put((there,), said_nK.float())

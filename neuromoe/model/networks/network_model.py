@@ -18,7 +18,6 @@ from neuromoe.cohort.cohort import CLINICAL, Cohort
 from neuromoe.cohort.grid import Layout
 from neuromoe.cohort.loading import PatchDataset
 from neuromoe.core.errors import InputError
-from neuromoe.model.kernels.maps import Frame
 from neuromoe.model.networks.diagnosis import diagnose
 from neuromoe.model.networks.learner import Batch, Learner, People
 from neuromoe.model.networks.network import Network
@@ -26,6 +25,7 @@ from neuromoe.model.networks.reader import Reader
 from neuromoe.model.networks.settings import NeuroMoESettings
 from neuromoe.model.networks.training import train_members
 from neuromoe.model.shared.base import LongFit
+from neuromoe.model.shared.maps import Frame
 
 
 class NetworkModel(LongFit):
@@ -129,9 +129,7 @@ class NetworkModel(LongFit):
         self, experts: NDArray, said: NDArray, weights: NDArray, targets: NDArray, present: NDArray, *, gated: bool
     ) -> None:
         """Look for signs of a failed training in what is said of people held out."""
-        self.diagnosis = diagnose(
-            self.history, self.modalities_, weights, experts, said, targets, present, gated=gated
-        )
+        self.diagnosis = diagnose(self.history, self.modalities_, weights, experts, said, targets, present, gated=gated)
         if self.progress:
             for sign in self.diagnosis:
                 print(f"note: {sign}", flush=True)

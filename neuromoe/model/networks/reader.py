@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuromoe.cohort.loading import PatchDataset
-from neuromoe.model.kernels.maps import Frame
 from neuromoe.model.networks.learner import Batch
+from neuromoe.model.shared.maps import Frame
 
 
 def near_tokens(tokens_BTF: Tensor, frame: Frame) -> Tensor:
-    """Return patches less the mean map, each channel in deviations of a voxel, none further away than the frame's limit.
+    """Return patches less the mean map, a channel in deviations of its voxels, none further away than its limit.
 
-    In place. Parameters: tokens (B, T, F) on the CPU, of the patches that touch the brain.
+    The patches (B, T, F), those that touch the brain, are on the CPU and are changed in place.
     """
     batch, tokens, _ = tokens_BTF.shape
     channels, voxels = frame.mean.shape

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from neuromoe.core.errors import settings_error
-from neuromoe.model.kernels.pool import KINDS
 from neuromoe.model.networks.training import TrainerSettings
+from neuromoe.model.shared.settings import GATES as OF_EXPERTS
 
 READOUTS, POSITIONS = ("places", "mean", "both"), ("add", "gain")
-GATES = {"experts": ("best", *KINDS), "mixture": ("clinical", "uniform")}
+GATES = {"experts": ("best", *OF_EXPERTS), "mixture": ("clinical", "uniform")}
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,8 @@ class Model(ABC):
         try:
             self.classes_, self.modalities_ = np.array(facts["classes"]), tuple(facts["modalities"])
             self.clinical_columns_, self.prior_ = tuple(facts["clinical_columns"]), arrays.pop("prior")
-            self.held_out_ = tuple(arrays.pop(name) for name in _HELD_OUT) if _HELD_OUT[0] in arrays else None
+            known = [arrays.pop(name) for name in _HELD_OUT if name in arrays]
+            self.held_out_ = (known[0], known[1]) if known else None
             self._set_state(arrays, facts["fitted"])
         except (KeyError, TypeError, RuntimeError) as err:
             raise InputError(

@@ -13,15 +13,17 @@ _LEAST = {
     **dict.fromkeys(("epochs", "batch_size", "devices", "nodes", "folds", "rank"), 1),
     **dict.fromkeys(("heads", "widening", "clinical_width", "gate_width"), 1),
     **dict.fromkeys(("patience", "workers", "layers", "learning_rate", "weight_decay", "gradient_clip"), 0),
-    **dict.fromkeys(("auxiliary", "balance", "noise", "intensity", "shift", "elastic"), 0),
+    **dict.fromkeys(("auxiliary", "balance"), 0),
 }
-_SHARES = ("dropout", "clinical_dropout", "gate_dropout", "modality_dropout", "validation_share")
+_SHARES = ("dropout", "clinical_dropout", "gate_dropout", "validation_share")
 _ABOVE_0 = ("bias_prior", "slope_prior")
 _CHOICES = {
     "device": ("auto", "cpu", "cuda", "mps"),
     # Whole half precision trains badly, and Lightning casts no batches of ours to double.
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
 }
+# What the weights of experts hang on: nothing, a bias of each, besides it quality numbers, clinical features, or both.
+GATES = ("uniform", "bias", "quality", "clinical", "both")
 LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neuromoe.model.kernels.kernels import Likeness, Maps, compare, likeness_between
-from neuromoe.model.kernels.maps import Frame, Read
+from neuromoe.model.shared.maps import Frame, Read
 
 
 def test_product_kernel_holds_the_sum_and_the_products_of_two_modalities(rng):
@@ -24,7 +24,7 @@ def test_the_size_of_blocks_does_not_matter(rng, monkeypatch):
         return likeness_between(Read(lambda rows: features[rows + 5], shape), np.array([0, 2]), 4, maps, 9)
 
     whole = found()
-    monkeypatch.setattr("neuromoe.model.kernels.maps._BLOCK", 24)
+    monkeypatch.setattr("neuromoe.model.shared.maps._BLOCK", 24)
     # Single precision of sums of six.
     assert np.allclose(found().inner, whole.inner, atol=1e-5) and np.allclose(found().left, whole.left, atol=1e-5)
     assert whole.inner.shape == (2, 4, 9) and (whole.inner[:, [1, 3]] == 0).all()

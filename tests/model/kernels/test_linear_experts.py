@@ -3,7 +3,7 @@
 import numpy as np
 
 from neuromoe.model.kernels.linear_experts import Compared, LinearTraining
-from neuromoe.model.kernels.maps import Read
+from neuromoe.model.shared.maps import Read
 
 
 def _maps(rng, labels):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
+from neuromoe.model.kernels.gates import KINDS, GateFitting, PoolGate, gate_inputs
 from neuromoe.model.kernels.linear import log_softmax
-from neuromoe.model.kernels.pool import KINDS, POOLS, GateFitting, PoolGate, gate_inputs
+from neuromoe.model.kernels.pooling import POOLS
 
 
 def _fitting(rng, people=40, *, features=1):

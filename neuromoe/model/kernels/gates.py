@@ -1,4 +1,4 @@
-"""Experts weighed and pooled, in closed form but for a handful of gate parameters.
+"""Gates that weigh experts, fitted and compared on predictions of people held out.
 
 Axis letters: N people, E expert, Q quality number, F clinical feature, I input of a gate, K class.
 """
@@ -11,45 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.model.kernels.linear import log_softmax, weighted_nll
+from neuromoe.model.kernels.pooling import pooled, slant, temper, warmth
 
 # exp of it is 0, sums and products with it are finite.
 _NEVER = -1e9
-POOLS = ("mixture", "product")
-# What weights hang on beside a bias: nothing, quality numbers, clinical features.
-KINDS = ("uniform", "bias", "quality", "clinical", "both")
 _BY_CLINICAL = ("clinical", "both")
 # Precision of a prior that leaves nothing free.
 _STIFF = 1e9
 _CLINICAL_PRIORS = (0.3, 3.0)
 # Parts, and people at most, on which gates are compared.
 _FOLDS, _JUDGES = 5, 2000
-# How far a scan counts: never not at all, so that every equation keeps its solution.
-_TRUSTED = (0.02, 50.0)
-# Rate of the prior of a temperature that is fitted by itself: without, noise of 24 people is taken for news.
-_SHY = 1.0
-
-
-def trust(slant: NDArray, level: NDArray | float) -> NDArray:
-    """Turn a gate's logits by quality into how far scans count in a regression; `level` counts 1."""
-    return np.clip(np.exp(slant) / level, *_TRUSTED)
-
-
-def warmth(temperatures: NDArray, there_NE: NDArray) -> NDArray:
-    """Return by what pooled log probabilities are multiplied (N,).
-
-    A mean of calibrated experts is less sure than it should be, and a temperature above 1 mends that, but an expert
-    that stands alone needs no mending: a person with few experts gets a root of it. One below 1 holds for everybody.
-
-    Parameters
-    ----------
-    temperatures : array (k,)
-        Above 0; they multiply each other.
-    there_NE : array (N, E), bool
-        Which experts have something to say.
-    """
-    logs, experts = np.log(temperatures), there_NE.shape[1]
-    share_N = np.maximum(there_NE.sum(axis=1) - 1, 0) / (experts - 1) if experts > 1 else np.ones(len(there_NE))
-    return np.exp(np.maximum(logs, 0).sum() * share_N + np.minimum(logs, 0).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +30,7 @@ class PoolGate:
     Parameters
     ----------
     kind : str
-        One of `KINDS`.
+        One of `GATES`.
     bias : array (E,)
     slope : array (Q + E F,)
         First on the quality numbers, the same for all experts, so that what is learned of one modality's quality
@@ -84,7 +55,7 @@ class PoolGate:
         """Return pooled log probabilities (N, K)."""
         log_gate_NE = self.log_weights(inputs_NEI, there_NE)
         factor_N = warmth(self.temperatures, there_NE)
-        return log_softmax(factor_N[:, None] * _pooled(self.pool, log_gate_NE, log_experts_NEK))
+        return log_softmax(factor_N[:, None] * pooled(self.pool, log_gate_NE, log_experts_NEK))
 
     def tempered(
         self, held_out_NK: NDArray, targets: NDArray, weights: NDArray, there_NE: NDArray
@@ -116,14 +87,6 @@ def gate_inputs(quality_NEQ: NDArray, clinical_NF: NDArray) -> NDArray:
     clinical_NEI = np.zeros((people, experts, experts, features))
     clinical_NEI[:, np.arange(experts), np.arange(experts)] = clinical_NF[:, None]
     return np.concatenate([quality_NEQ, clinical_NEI.reshape(people, experts, -1)], axis=2)
-
-
-def _pooled(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray) -> NDArray:
-    if pool == "product":
-        return (np.exp(log_gate_NE)[:, :, None] * log_experts_NEK).sum(axis=1)
-    terms_NEK = log_gate_NE[:, :, None] + log_experts_NEK
-    top_NK = terms_NEK.max(axis=1, initial=-np.inf)
-    return top_NK + np.log(np.exp(terms_NEK - top_NK[:, None]).sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,11 +174,11 @@ class GateFitting:
         """
         everybody = np.zeros(self.there.shape)
         log_gate_NE = log_softmax(np.where(self.there, everybody, _NEVER))
-        pooled_NK = _pooled(pool, log_gate_NE, self.log_experts)
+        pooled_NK = pooled(pool, log_gate_NE, self.log_experts)
         gap_NK = np.exp(log_softmax(pooled_NK))
         gap_NK[np.arange(len(self.targets)), self.targets] -= 1
         gap_NK *= self.weights[:, None]
-        slant_NE = _slant(pool, log_gate_NE, self.log_experts, pooled_NK, gap_NK) * self.there
+        slant_NE = slant(pool, log_gate_NE, self.log_experts, pooled_NK, gap_NK) * self.there
         pull_NEI = slant_NE[:, :, None] * (self.inputs - self.inputs.mean(axis=0))
         chance_I = np.maximum((pull_NEI**2).sum(axis=0), np.finfo(float).tiny)
         score_EI = pull_NEI.sum(axis=0) ** 2 / chance_I
@@ -246,13 +209,13 @@ class GateFitting:
         def loss(values: NDArray) -> tuple[float, NDArray]:
             gate = unpack(values)
             log_gate_NE = gate.log_weights(inputs_NEI, self.there)
-            pooled_NK = _pooled(pool, log_gate_NE, self.log_experts)
+            pooled_NK = pooled(pool, log_gate_NE, self.log_experts)
             factor_N1 = warmth(gate.temperatures, self.there)[:, None]
             log_proba_NK = log_softmax(factor_N1 * pooled_NK)
             gap_NK = np.exp(log_proba_NK)
             gap_NK[people, self.targets] -= 1
             gap_NK *= self.weights[:, None]
-            slant_NE = factor_N1 * _slant(pool, log_gate_NE, self.log_experts, pooled_NK, gap_NK)
+            slant_NE = factor_N1 * slant(pool, log_gate_NE, self.log_experts, pooled_NK, gap_NK)
             slopes = np.einsum("ne,nei->i", slant_NE, inputs_NEI)
             steep_N1 = np.log(warmth(np.exp([1.0 if values[-1] > 0 else -1.0]), self.there))[:, None]
             warming = np.abs(steep_N1) * factor_N1 * gap_NK * pooled_NK
@@ -281,29 +244,3 @@ def _possible(kind: str, *, quality: bool, clinical: bool) -> str:
 
 def _priors(kind: str) -> tuple[float, ...]:
     return _CLINICAL_PRIORS if kind in _BY_CLINICAL else (1.0,)
-
-
-def temper(log_proba_NK: NDArray, targets: NDArray, weights: NDArray, there_NE: NDArray) -> NDArray:
-    """Fit the temperature (1,) of pooled log probabilities of people held out that predicts best.
-
-    An exponential prior draws it to 0, so that what few people seem to show by chance is not taken for news.
-    """
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_temperature: float) -> float:
-        factor_N = warmth(np.exp([log_temperature]), there_NE)
-        fit = weights.sum() * weighted_nll(log_softmax(factor_N[:, None] * log_proba_NK), targets, weights)
-        return fit + _SHY * np.exp(log_temperature)
-
-    return np.exp([minimize_scalar(loss, bounds=(-5, 5), method="bounded").x])
-
-
-def _slant(pool: str, log_gate_NE: NDArray, log_experts_NEK: NDArray, pooled_NK: NDArray, gap_NK: NDArray) -> NDArray:
-    """Return how the loss changes with each expert's gate logit."""
-    gate_NE = np.exp(log_gate_NE)
-    if pool == "product":
-        pull_NE = np.einsum("nek,nk->ne", log_experts_NEK, gap_NK)
-        return gate_NE * (pull_NE - (gate_NE * pull_NE).sum(axis=1, keepdims=True))
-    # Each expert's share in the mixture's probability of each class, less its weight.
-    share_NEK = np.exp(log_gate_NE[:, :, None] + log_experts_NEK - pooled_NK[:, None])
-    return np.einsum("nek,nk->ne", share_NEK - gate_NE[:, :, None], gap_NK)
