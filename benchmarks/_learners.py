@@ -94,7 +94,7 @@ def learn_peer(method: str, simulated: Simulated, seed: int) -> NDArray:
         return learn_deep(method, simulated, seed)
     names = [method.removeprefix("svm-")] if method.startswith("svm-") else [*MODALITIES, "clinical"]
     features = np.hstack([_filled(simulated, name) for name in names])
-    targets = cohort.labels[train].astype(int)
+    targets = np.unique(cohort.labels[train].astype(str), return_inverse=True)[1]
     if method == "random-forest":
         return _forest(features[train], targets, seed).predict_proba(features[external])
     return _support_vectors(features @ features.T, train, external, targets, "rbf" in method, seed)

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pytest
+# Before numpy is imported: on small arrays, threads that wait for each other make a fit ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 if TYPE_CHECKING:
     from neuromoe.cohort import Cohort

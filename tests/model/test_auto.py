@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from neuromoe.core.errors import InputError
-from neuromoe.model import build_model
+from neuromoe.model import Model, build_model, load
 from neuromoe.model.auto import weigh
 from neuromoe.model.shared.held_out import held_out_log_proba
 
-QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 3}
+QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 2}
 FEW = "late-fusion, clinical-logistic, majority"
 
 
@@ -64,6 +64,47 @@ def test_a_modality_that_three_people_have_does_no_harm(made_cohort):
     auto = build_model("neuromoe-auto", candidates=f"kernel-moe, {FEW}").fit(cohort, np.arange(24))
     assert np.isfinite(auto.predict_proba(cohort, np.arange(24))).all()
     assert all(np.isfinite(row["held_out_nll"]) for row in auto.choice_)
+
+
+def test_a_candidate_that_was_lent_is_the_one_that_would_have_been_fitted(made_cohort, monkeypatch):
+    cohort, rows, fitted = made_cohort(people=30, side=8), np.arange(30), []
+    own = {"neuromoe": QUICK, "late-fusion": {}}
+    choices = {"candidates": ", ".join([*own, "majority"]), "candidate_settings": own}
+    lent = {name: build_model(name, seed=4, **settings).fit(cohort, rows) for name, settings in own.items()}
+    before = Model.fit
+    monkeypatch.setattr(
+        Model, "fit", lambda self, *given: (fitted.append((self.name, len(given[1]))), before(self, *given))[1]
+    )
+    alone, auto = (build_model("neuromoe-auto", seed=4, **choices) for _ in range(2))
+    auto.lent = lent
+    said = []
+    for model, expected in ((alone, {"neuromoe", "late-fusion", "majority"}), (auto, {"majority"})):
+        fitted.clear()
+        said.append(model.fit(cohort, rows).predict_proba(cohort, rows))
+        assert {name for name, people in fitted if people == 30} - {"neuromoe-auto"} == expected
+    assert np.array_equal(*said) and alone.choice_ == auto.choice_
+
+
+@pytest.mark.parametrize("other", [{"seed": 5}, {"epochs": 2}])
+def test_a_model_of_other_settings_or_seed_is_fitted_anew(other, made_cohort):
+    cohort, rows = made_cohort(people=30, side=8, where="anat"), np.arange(30)
+    strange = build_model("neuromoe", **{"seed": 4, **QUICK, **other}).fit(cohort, rows)
+    choices = {"candidates": "neuromoe", "candidate_settings": {"neuromoe": QUICK}}
+    alone, auto = (build_model("neuromoe-auto", seed=4, **choices) for _ in range(2))
+    auto.lent = {"neuromoe": strange}
+    said = [model.fit(cohort, rows).predict_proba(cohort, rows) for model in (alone, auto)]
+    assert np.array_equal(*said) and auto.candidates["neuromoe"] is not strange
+    assert not np.allclose(said[0], strange.predict_proba(cohort, rows), atol=1e-4)
+
+
+def test_a_model_that_was_saved_may_be_lent(made_cohort, tmp_path):
+    cohort, rows = made_cohort(people=30, side=8), np.arange(30)
+    build_model("neuromoe", seed=4, **QUICK).fit(cohort, rows).save(tmp_path)
+    choices = {"candidates": "neuromoe, majority", "candidate_settings": {"neuromoe": QUICK}}
+    alone, auto = (build_model("neuromoe-auto", seed=4, **choices) for _ in range(2))
+    auto.lent = {"neuromoe": load(tmp_path)}
+    said = [model.fit(cohort, rows).predict_proba(cohort, rows) for model in (alone, auto)]
+    assert np.array_equal(*said) and alone.choice_ == auto.choice_
 
 
 def test_it_is_no_candidate_of_itself():

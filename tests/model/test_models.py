@@ -10,10 +10,16 @@ import pytest
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model, load
 
+SMALL = {"epochs": 2, "width": 12, "layers": 1, "folds": 2}
 QUICK = {
-    "neuromoe": {"epochs": 2, "width": 12, "layers": 1, "folds": 2},
-    "neuromoe-auto": {"candidates": "kernel-moe, late-fusion, clinical-logistic"},
-    "neuromoe-paper": {"epochs": 3, "width": 12, "layers": 1},
+    "kernel-moe": {"folds": 2, "calibration": 2},
+    "neuromoe": SMALL,
+    "neuromoe-auto": {
+        "candidates": "kernel-moe, late-fusion, clinical-logistic, neuromoe",
+        "folds": 2,
+        "candidate_settings": {"kernel-moe": {"folds": 2, "calibration": 2}, "neuromoe": SMALL | {"gate": "bias"}},
+    },
+    "neuromoe-paper": SMALL,
 }
 every_model = pytest.mark.parametrize("name", available())
 

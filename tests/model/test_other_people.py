@@ -14,8 +14,12 @@ MODELS = {
     "early-fusion": KERNELS,
     "late-fusion": {},
     "neuromoe": QUICK,
-    "neuromoe-paper": {"epochs": 2, "width": 12, "layers": 1},
-    "neuromoe-auto": {"candidates": "kernel-moe, late-fusion"},
+    "neuromoe-paper": QUICK,
+    "neuromoe-auto": {
+        "candidates": "kernel-moe, late-fusion",
+        "folds": 2,
+        "candidate_settings": {"kernel-moe": {"folds": 5, "calibration": 2}},
+    },
 }
 
 

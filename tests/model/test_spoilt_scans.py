@@ -10,14 +10,18 @@ from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model
 from neuromoe.model.shared.maps import Frame, Read
 
-SMALL = {"epochs": 2, "width": 12, "layers": 1}
+SMALL = {"epochs": 2, "width": 12, "layers": 1, "folds": 2}
 QUICK = {"calibration": 0, "folds": 5}
 SETTINGS = {
     "kernel-moe": QUICK,
     "early-fusion": QUICK,
-    "neuromoe": {**SMALL, "folds": 2},
+    "neuromoe": SMALL,
     "neuromoe-paper": SMALL,
-    "neuromoe-auto": {"candidates": "kernel-moe, late-fusion"},
+    "neuromoe-auto": {
+        "candidates": "kernel-moe, late-fusion",
+        "folds": 2,
+        "candidate_settings": {"kernel-moe": {"folds": 5, "calibration": 2}},
+    },
 }
 TRAIN, NEW = np.arange(60), np.arange(60, 120)
 

@@ -48,9 +48,11 @@ class Believed:
         balance : array (n,)
             Weights of the loss.
         """
-        nothing = np.zeros(net_nK.shape[1])
+        nothing, alone = np.zeros(net_nK.shape[1]), base_nK is None
+        if alone and not len(targets):
+            return cls(0.0, 1.0, 1.0, nothing)
         if not net_nK.any() or not len(targets):
-            return cls(1.0 if base_nK is not None else 0.0, 0.0, 0.0, nothing)
+            return cls(float(not alone), 0.0, 0.0, nothing)
         _, slope, offset_K = calibrate(net_nK, targets, balance)
         if base_nK is None:
             return cls(0.0, 1.0, slope, offset_K)
@@ -188,8 +190,10 @@ class MixtureTraining:
     def fit(self, base_NMK: NDArray, inside: NDArray) -> tuple[ExpertMixture, list[dict[str, Any]]]:
         """Decide how far experts are believed, and choose the gate; return the gates that were tried, too."""
         believed = self.believe(base_NMK, inside)
-        silent = PoolGate("uniform", np.zeros(0), np.zeros(0), np.ones(1), "mixture")
-        log_experts_NEK = ExpertMixture(believed, silent).log_experts(base_NMK, self.net)
+        even = PoolGate("uniform", *map(np.zeros, self.inputs.shape[1:]), np.ones(1), "mixture")
+        if not inside.any():
+            return ExpertMixture(believed, even), []
+        log_experts_NEK = ExpertMixture(believed, even).log_experts(base_NMK, self.net)
         fitting = self._fitting(log_experts_NEK, self.inputs, self.there).take(np.flatnonzero(inside))
         tried = fitting.compare(self.kinds, ("mixture",))
         best = tried[0]

@@ -97,14 +97,14 @@ class Frame:
     limit: NDArray
 
     @classmethod
-    def fit(cls, read: Read, count: int, *, far: float = _FAR) -> Self:
-        """Learn where the maps of rows 0..count-1 lie, in three passes; maps `far` times as far as usual are pulled."""
+    def fit(cls, read: Read, count: int) -> Self:
+        """Learn where the maps of rows 0..count-1 lie, in three passes; those ten times as far as usual are pulled."""
         every, channels = read.blocks(count), read.shape[1]
-        longest_C = far * _usual(_each(every, lambda rows: _lengths(read(rows)), channels))
+        longest_C = _FAR * _usual(_each(every, lambda rows: _lengths(read(rows)), channels))
         total_CP = sum(pull(read(rows), longest_C).sum(axis=1, dtype=float) for rows in every)
         mean_CP = (total_CP / count).astype(np.float32)
         away_Cn = _each(every, lambda rows: _lengths(read(rows) - mean_CP[:, None]), channels)
-        limit_C = np.minimum(far * _usual(away_Cn), away_Cn.max(axis=1))
+        limit_C = np.minimum(_FAR * _usual(away_Cn), away_Cn.max(axis=1))
         size_C = np.sqrt(np.mean(np.minimum(away_Cn, limit_C[:, None]) ** 2, axis=1))
         # From the mean of the others they are so much further away: nobody new is part of the mean.
         return cls(mean_CP, np.where(size_C > 0, size_C, 1.0), limit_C * count / max(count - 1, 1))
