@@ -6,7 +6,8 @@
 
 The people are those of the embedded demo with another seed, three classes with the demo's effects, which were fixed
 before the first run. FOLDER holds images, derivatives and tensors, some GB; a run that was stopped goes on, and a
-change of the preprocessing runs again what hangs on it. Preprocessing takes about four CPU minutes a person at `demo` size.
+change of the preprocessing runs again what hangs on it. Preprocessing takes about four CPU minutes a person at
+`demo` size.
 Then each model is fitted once on the first `--train` people and predicts the others. Rows go to
 benchmarks/results/cohort.jsonl; models that have a row for the same tensors are not fitted again. Prints a table, with
 95 % intervals of paired differences by people drawn anew, then one line of JSON.

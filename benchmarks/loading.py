@@ -65,13 +65,17 @@ def training_loader(cohort: Any, *, shuffle: bool = False) -> Any:
     import numpy as np
     import torch
 
+    from neuromoe.cohort.clinical import ClinicalEncoder
     from neuromoe.cohort.loading import PatchDataset, batch_loader
     from neuromoe.model.networks.reader import Reader
+    from neuromoe.model.shared.maps import Frame, reader_of
 
     people, names = np.arange(len(cohort)), list(cohort.tokens)
     none, targets = torch.zeros((len(people), len(names), 0)), torch.zeros(len(people), dtype=torch.int64)
     patches, present = PatchDataset(cohort, people), cohort.present(people, names)
-    read = Reader(patches, PatchDataset.tokens, names, present, none[:, 0], targets, none, none)
+    few = people[:100]
+    frames = {name: Frame.fit(reader_of(cohort, name, few, ClinicalEncoder()), len(few)) for name in names}
+    read = Reader(patches, frames, names, present, none[:, 0], targets)
     return batch_loader(read, _batches(np.random.default_rng(0).permutation(people) if shuffle else people))
 
 

@@ -46,7 +46,7 @@ def test_a_channel_of_noise_costs_little_whatever_its_variance(simulators):
     for empty in (0.0, 1.0, 14.0):
         simulated = simulators.simulate("additive", 1, 113, 300, empty=empty)
         found[empty] = _accuracy(build_model("late-fusion").fit(simulated.cohort, simulated.train), simulated)
-    # The standard error of a paired difference of 300 people is about .02; one scale for all channels costs .2 and more.
+    # The standard error of a paired difference of 300 people is about .02; one scale for all costs .2 and more.
     assert found[0.0] > 0.6 and min(found.values()) > found[0.0] - 0.08
     assert abs(found[1.0] - found[14.0]) < 1e-9
 

@@ -190,7 +190,8 @@ class MixtureTraining:
     def fit(self, base_NMK: NDArray, inside: NDArray) -> tuple[ExpertMixture, list[dict[str, Any]]]:
         """Decide how far experts are believed, and choose the gate; return the gates that were tried, too."""
         believed = self.believe(base_NMK, inside)
-        even = PoolGate("uniform", *map(np.zeros, self.inputs.shape[1:]), np.ones(1), "mixture")
+        _, experts, inputs = self.inputs.shape
+        even = PoolGate("uniform", np.zeros(experts), np.zeros(inputs), np.ones(1), "mixture")
         if not inside.any():
             return ExpertMixture(believed, even), []
         log_experts_NEK = ExpertMixture(believed, even).log_experts(base_NMK, self.net)
