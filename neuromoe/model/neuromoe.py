@@ -257,8 +257,8 @@ class NeuroMoE(NetworkModel):
         gates = self._member_gates(cohort, positions, there_NE, self.members)
         read = self._reader(cohort, positions)
         logits = [self._ask(read, len(positions), member.expert_logits) for member in self.members]
-        said = [mix(*map(torch.from_numpy, known)).numpy() for known in zip(gates, logits, strict=True)]
-        return self._tempered(np.logaddexp.reduce(said, axis=0) - np.log(len(said)), there_NE)
+        said = [mix(*map(torch.from_numpy, known)) for known in zip(gates, logits, strict=True)]
+        return self._tempered(torch.stack(said).logsumexp(dim=0).numpy() - np.log(len(said)), there_NE)
 
     def _gate(self, cohort: Cohort, positions: NDArray, usable_NM: NDArray) -> NDArray:
         there_NE = self._there(usable_NM)

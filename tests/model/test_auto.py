@@ -9,6 +9,7 @@ from neuromoe.model.auto import weigh
 from neuromoe.model.shared.held_out import held_out_log_proba
 
 QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 2}
+KERNELS = {"folds": 5, "calibration": 2}
 FEW = "late-fusion, clinical-logistic, majority"
 
 
@@ -38,8 +39,9 @@ def test_few_people_make_a_mean_and_many_a_choice():
 
 def test_the_gate_is_that_of_what_was_chosen(made_cohort):
     cohort = made_cohort(people=60, effect=1.5)
-    auto = build_model("neuromoe-auto", candidates="kernel-moe").fit(cohort, np.arange(60))
-    alone = build_model("kernel-moe").fit(cohort, np.arange(60))
+    own = {"candidates": "kernel-moe", "candidate_settings": {"kernel-moe": KERNELS}}
+    auto = build_model("neuromoe-auto", **own).fit(cohort, np.arange(60))
+    alone = build_model("kernel-moe", **KERNELS).fit(cohort, np.arange(60))
     assert np.allclose(auto.gate(cohort, np.arange(60)), alone.gate(cohort, np.arange(60)))
     assert np.allclose(auto.predict_proba(cohort, np.arange(60)), alone.predict_proba(cohort, np.arange(60)))
 
@@ -49,8 +51,9 @@ def test_what_candidates_say_of_people_held_out_does_not_flatter_them(name, made
     """Where nothing can be learned from few people, they must not seem to have learned it."""
     losses = []
     for seed in range(4):
-        cohort = made_cohort(people=24, effect=0.0)
-        model = build_model(name, seed=seed, **QUICK if name == "neuromoe" else {}).fit(cohort, np.arange(24))
+        cohort = made_cohort(people=24, effect=0.0, side=8, where="none")
+        settings = QUICK if name == "neuromoe" else {"folds": 5}
+        model = build_model(name, seed=seed, **settings).fit(cohort, np.arange(24))
         said_NK = held_out_log_proba(model, cohort, np.arange(24), folds=5)
         losses.append(-said_NK[np.arange(24), model._targets(cohort, np.arange(24))].mean())
     # A guess loses log 3 = 1.1; a gate that was fitted on the people it is judged on makes it .9 and less.
@@ -114,8 +117,11 @@ def test_it_is_no_candidate_of_itself():
 
 def test_settings_reach_a_candidate_and_no_other_model(made_cohort):
     cohort = made_cohort(people=30)
-    choices = {"candidates": "kernel-moe", "candidate_settings": {"kernel-moe": {"most": 20}}}
+    choices = {
+        "candidates": "kernel-moe",
+        "candidate_settings": {"kernel-moe": {"passes": 1, "folds": 5, "calibration": 2}},
+    }
     auto = build_model("neuromoe-auto", **choices).fit(cohort, np.arange(30))
-    assert auto.candidates["kernel-moe"].settings.most == 20
+    assert auto.candidates["kernel-moe"].settings.passes == 1
     with pytest.raises(InputError, match="of candidates alone"):
         build_model("neuromoe-auto", candidate_settings={"neuromoe-paper": {"epochs": 2}})

@@ -113,7 +113,7 @@ def test_misspelt_names_are_answered_with_the_nearest():
         build_model("neuromoe-papr")
     with pytest.raises(InputError, match="write epochs"):
         build_model("neuromoe-paper", epoch=3)
-    with pytest.raises(InputError, match="expected int, as 20, found '30'"):
+    with pytest.raises(InputError, match="expected int, as 40, found '30'"):
         build_model("neuromoe-paper", epochs="30")
 
 
@@ -160,7 +160,7 @@ def test_late_fusion_finds_an_effect_in_one_modality(made_cohort):
 def test_a_model_of_another_version_says_so(made_cohort, tmp_path):
     _quick("kernel-moe").fit(made_cohort(), np.arange(24)).save(tmp_path / "model")
     facts = json.loads((tmp_path / "model" / "model.json").read_text())
-    del facts["fitted"]["features"]
+    del facts["fitted"]["layout"]
     (tmp_path / "model" / "model.json").write_text(json.dumps(facts))
     with pytest.raises(InputError, match="fit the model again"):
         load(tmp_path / "model")

@@ -194,10 +194,10 @@ def test_a_joint_expert_trains_weighs_and_is_saved(made_cohort, tmp_path):
     for training, gate in (("experts", "both"), ("mixture", "clinical")):
         chosen = {"joint": True, "training": training, "gate": gate}
         model = build_model("neuromoe", **QUICK | chosen).fit(cohort, np.arange(24))
-        fresh = model._build().joint.state_dict()
-        for member in model.members:
-            moved = [not torch.equal(value, fresh[name]) for name, value in member.joint.state_dict().items()]
-            assert all(moved)
+        still = build_model("neuromoe", **QUICK | chosen | {"learning_rate": 0.0}).fit(cohort, np.arange(24))
+        for member, untrained in zip(model.members, still.members, strict=True):
+            before = dict(untrained.joint.named_parameters())
+            assert not any(torch.equal(value, before[name]) for name, value in member.joint.named_parameters())
         assert list(model.use_) == [*model.modalities_, "joint"] and model.use_["joint"] > 0
         weights, said = model.gate(cohort, np.arange(36)), model.predict_proba(cohort, np.arange(36))
         assert weights.shape == (36, 4) and np.allclose(weights.sum(axis=1), 1)

@@ -7,18 +7,20 @@ from neuromoe.core.errors import InputError
 from neuromoe.model import build_model
 from neuromoe.model.search import search_settings
 
+QUICK = {"folds": 3, "calibration": 2, "rbf": False, "gate": "quality", "pool": "product"}
+
 
 def test_the_best_of_what_was_tried_is_found_and_the_defaults_come_first(made_cohort):
-    cohort = made_cohort(people=60, effect=0.4)
+    cohort = made_cohort(people=36, effect=0.4, side=8, where="anat")
     space = {"passes": [1, 2], "slope_prior": {"low": 0.1, "high": 10.0, "log": True}}
-    found = search_settings("kernel-moe", cohort, np.arange(60), settings={"folds": 5}, space=space, trials=4)
+    choices = {"settings": QUICK, "space": space, "trials": 4}
+    found = search_settings("kernel-moe", cohort, np.arange(36), **choices)
     own = build_model("kernel-moe").settings
     assert len(found.tried) == 4
     assert found.tried[0]["settings"] == {"passes": own.passes, "slope_prior": own.slope_prior}
     assert found.loss == min(one["loss"] for one in found.tried)
-    assert found.settings["folds"] == 5 and {"passes", "slope_prior"} < set(found.settings)
-    again = search_settings("kernel-moe", cohort, np.arange(60), settings={"folds": 5}, space=space, trials=4)
-    assert again == found
+    assert found.settings["folds"] == 3 and {"passes", "slope_prior"} < set(found.settings)
+    assert search_settings("kernel-moe", cohort, np.arange(36), **choices) == found
 
 
 def test_people_outside_have_no_part_in_the_search(made_cohort):
@@ -53,5 +55,5 @@ def test_trials_that_fail_are_not_chosen_and_do_not_stop_the_search(made_cohort)
 
 def test_whole_bounds_of_a_fraction_are_searched_between_too(made_cohort):
     space = {"bias_prior": {"low": 1, "high": 2}}
-    found = search_settings("kernel-moe", made_cohort(), np.arange(24), settings={}, space=space, trials=4)
+    found = search_settings("kernel-moe", made_cohort(side=8), np.arange(24), settings=QUICK, space=space, trials=4)
     assert any(one["settings"]["bias_prior"] % 1 for one in found.tried)

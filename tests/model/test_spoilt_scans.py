@@ -8,7 +8,7 @@ from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.cohort.tables import typed_clinical
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, available, build_model
-from neuromoe.model.shared.maps import Frame, Read
+from neuromoe.model.shared.maps import Frame, Read, pull
 
 SMALL = {"epochs": 2, "width": 12, "layers": 1, "folds": 2}
 QUICK = {"calibration": 0, "folds": 5}
@@ -76,6 +76,12 @@ def test_where_maps_lie_does_not_hang_on_their_unit(rng):
     assert np.allclose(one.scaled(reads[0], np.arange(9)), expected, atol=1e-6)
     assert np.allclose(other.scaled(reads[1], np.arange(9)), expected, atol=1e-5)
     assert np.allclose(other.scale, one.scale * 1e-25) and np.allclose(other.mean, one.mean * 1e-25, atol=1e-30)
+
+
+def test_a_map_of_zeros_stays_one_and_others_are_pulled_to_the_limit():
+    maps = np.array([[[0.0, 0.0], [3.0, 4.0], [30.0, 40.0]]], np.float32)
+    for limit, expected in ((10.0, [0, 5, 10]), (np.inf, [0, 5, 50]), (0.0, [0, 0, 0])):
+        assert np.allclose(np.linalg.norm(pull(maps, np.array([limit]))[0], axis=1), expected)
 
 
 # Torch warns of a layer without inputs.

@@ -11,7 +11,7 @@ from tests.train.conftest import PEOPLE
 
 
 def _fit(project, fold=0, name="run", **choices):
-    arguments = {"kind": "neuromoe-paper", "settings": {"epochs": 2, "width": 6, "layers": 1}, **choices}
+    arguments = {"kind": "neuromoe-paper", "settings": {"epochs": 2, "width": 6, "folds": 2}, **choices}
     fit(
         store=project / "store/index.tsv",
         clinical=project / "clinical.tsv",

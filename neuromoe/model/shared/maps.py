@@ -145,6 +145,7 @@ def _usual(lengths_Cn: NDArray) -> NDArray:
 
 def pull(maps_CnP: NDArray, limit_C: NDArray, factor_C: NDArray | float = 1.0) -> NDArray:
     """Shorten maps that are longer than a channel's limit, and multiply them by its factor."""
-    lengths_Cn = np.maximum(_lengths(maps_CnP), np.finfo(float).tiny)
-    shorter_Cn = np.minimum(limit_C[:, None] / lengths_Cn, 1.0) * np.broadcast_to(factor_C, len(limit_C))[:, None]
+    lengths_Cn, limit_C1 = _lengths(maps_CnP), limit_C[:, None]
+    shorter_Cn = np.divide(limit_C1, lengths_Cn, out=np.ones(lengths_Cn.shape), where=lengths_Cn > limit_C1)
+    shorter_Cn *= np.broadcast_to(factor_C, len(limit_C))[:, None]
     return maps_CnP * shorter_Cn[:, :, None].astype(np.float32)

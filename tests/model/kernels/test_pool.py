@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from neuromoe.model.kernels.gates import KINDS, GateFitting, PoolGate, gate_inputs
+from neuromoe.model.kernels.gates import GateFitting, PoolGate, gate_inputs
 from neuromoe.model.kernels.linear import log_softmax
 from neuromoe.model.kernels.pooling import POOLS
+from neuromoe.model.shared.settings import GATES
 
 
 def _fitting(rng, people=40, *, features=1):
@@ -38,7 +39,7 @@ def test_the_gate_found_is_a_stationary_point(pool, rng):
     assert np.abs(approx_fprime(best, loss, 1e-6)).max() < 0.02
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GATES)
 def test_a_gate_hangs_on_what_its_kind_says_and_on_nothing_else(kind, rng):
     gate = _fitting(rng, features=2).fit(kind, "mixture")
     assert gate.slope.shape == (2 + 3 * 2,)
@@ -76,9 +77,9 @@ def test_the_slope_of_a_person_does_not_know_the_persons_own_label(kind, rng):
 def test_the_best_gate_comes_first_and_is_judged_on_others(rng):
     """Noise in many clinical features fits the people at hand best, and others worst."""
     fitting = _fitting(rng, 60, features=10)
-    tried = fitting.compare(KINDS, POOLS)
+    tried = fitting.compare(GATES, POOLS)
     losses = [one["held_out_nll"] for one in tried]
-    assert losses == sorted(losses) and {one["kind"] for one in tried} == set(KINDS)
+    assert losses == sorted(losses) and {one["kind"] for one in tried} == set(GATES)
     assert {one["pool"] for one in tried} == set(POOLS)
     assert tried[0]["kind"] not in ("clinical", "both")
 
@@ -95,7 +96,7 @@ def test_gates_on_what_nobody_has_are_not_tried(quality, features, left, rng):
     whole = _fitting(rng)
     inputs = gate_inputs(rng.normal(size=(40, 3, quality)), rng.normal(size=(40, features)))
     fitting = replace(whole, inputs=inputs, most=np.full(quality, np.inf))
-    assert {one["kind"] for one in fitting.compare(KINDS, POOLS)} == left
-    for kind in KINDS:
+    assert {one["kind"] for one in fitting.compare(GATES, POOLS)} == left
+    for kind in GATES:
         (only,) = {one["kind"] for one in fitting.compare([kind], POOLS)}
         assert only in left

@@ -46,6 +46,6 @@ def test_no_gate_is_judged_where_there_is_none():
 
 
 def test_a_network_on_noise_says_that_nothing_was_learned(made_cohort):
-    cohort = made_cohort(people=60, effect=0.0)
-    model = build_model("neuromoe-paper", epochs=2, width=12, layers=1).fit(cohort, np.arange(40), np.arange(40, 60))
+    cohort = made_cohort(people=60, effect=0.0, side=8, where="none")
+    model = build_model("neuromoe-paper", epochs=2, width=12, folds=2).fit(cohort, np.arange(40), np.arange(40, 60))
     assert any("nothing was learned" in sign for sign in model.diagnosis)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from neuromoe.model.networks.encoders import Encoder, Layer, Linear, position_code
+from neuromoe.model.networks.encoders import Encoder, Layer, Linear, position_code, transformer
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +29,25 @@ def test_encoder_sees_where_a_patch_lies() -> None:
     encoder = Encoder(4, cube, width=12, layers=1, heads=2, widening=2, dropout=0.0).eval()
     tokens = torch.randn(1, 27, 4)
     assert not torch.allclose(encoder(tokens), encoder(tokens.flip(1)), atol=1e-4)
+
+
+def test_only_gains_let_the_mean_of_tokens_tell_where_a_patch_lies_without_layers() -> None:
+    cube = torch.tensor(np.argwhere(np.ones((3, 3, 3))))
+    size = {"width": 12, "layers": 0, "heads": 2, "widening": 2, "dropout": 0.0, "norm": False}
+    tokens = torch.randn(1, 27, 4)
+    for positions, blind in (("add", True), ("gain", False)):
+        encoder = Encoder(4, cube, positions=positions, **size)
+        assert torch.allclose(encoder(tokens), encoder(tokens.flip(1)), atol=1e-5) == blind
+
+
+def test_a_layer_begins_by_changing_as_little_as_it_is_told() -> None:
+    changes, x = [], torch.randn(2, 7, 12)
+    for start in (0.0, 0.01, 1.0):
+        torch.manual_seed(1)
+        layers = transformer(1, width=12, heads=3, widening=2, dropout=0.0, start=start)
+        with torch.no_grad():
+            changes.append(float((layers(x) - x).norm()))
+    assert changes[0] == 0 and changes[2] > 0.1 and changes[1] == pytest.approx(0.01 * changes[2], rel=0.1)
 
 
 def test_a_linear_layer_is_torchs_forward_and_backward() -> None:
