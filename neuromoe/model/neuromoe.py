@@ -38,8 +38,7 @@ class NeuroMoE(NetworkModel):
     Members are trained without one part of the people each. What they say of the people they did not see decides how
     far the transformers are believed, which gate there is, and the last temperature; their mean predicts. Where the
     first two members are not believed in any modality, no others are trained. With `training: mixture` experts and
-    gate are trained end to end instead. Validation people, where given, are training people here: the parts do their
-    work.
+    gate are trained end to end instead. Validation people, where given, are training people here.
 
     Attributes
     ----------
@@ -97,16 +96,16 @@ class NeuroMoE(NetworkModel):
         """Train members; return what each says, by expert, of the people that it did not see (N, E, K): zeros else."""
         weights = {}
         for number in numbers:
-            weighed = linear.channel_weights(parts != number)
-            weights[number] = {self.modalities_[column]: weights_C for column, weights_C in weighed.items()}
-            weights[number].pop(CLINICAL, None)
+            weighed = linear.channel_weights(parts != number).items()
+            named = {self.modalities_[column]: weights_C for column, weights_C in weighed}
+            weights[number] = {name: named[name] for name in self.frames}
         self.members += self._train(cohort, rows, parts, numbers, self._objective, weights)
         said_NEK = np.zeros((len(rows), len(self.experts), len(self.classes_)))
         for number in numbers:
             mine = np.flatnonzero(parts == number)
             if len(mine):
-                read = self._reader(cohort, rows[mine])
-                said_NEK[mine] = self._ask(read, len(mine), self.members[number].expert_logits)
+                say = self.members[number].expert_logits
+                said_NEK[mine] = self._ask(self._reader(cohort, rows[mine]), len(mine), say)
         return said_NEK
 
     def _objective(
@@ -162,14 +161,16 @@ class NeuroMoE(NetworkModel):
         training = replace(training, net=self._train_believed(cohort, rows, parts, training, base_NMK))
         aside = parts >= 0 if s.folds == 1 else np.ones(len(rows), bool)
         self.mixture, self.gates_ = training.fit(base_NMK, aside)
+        if not any(one.share for one in self.mixture.believed):
+            self.members = []
         log_experts_NEK, said_NK = training.say(self.mixture, base_NMK)
         if s.folds > 1:
             said_NK = training.say_held_out(parts, self.prior_)
             self.temperature = temper(said_NK, linear.targets, linear.balance, training.there)
             said_NK = self._tempered(said_NK, training.there)
             self.held_out_ = rows, said_NK
-        weights_NE = np.exp(self.mixture.gate.log_weights(inputs_NEI, training.there))
-        self._judge(log_experts_NEK, said_NK, weights_NE, linear, aside)
+        log_gate_NE = self.mixture.gate.log_weights(inputs_NEI, training.there)
+        self._judge(log_experts_NEK, said_NK, np.exp(log_gate_NE), linear, aside)
         people = {name: int((cohort.rows[name][rows] >= 0).sum()) for name in self.frames}
         self.quality = self.quality.for_others(people)
 
@@ -183,8 +184,8 @@ class NeuroMoE(NetworkModel):
         if len(scouts) == len(numbers):
             return net_NEK
         scouted = replace(training, net=net_NEK).believe(base_NMK, np.isin(parts, scouts))
-        if not any(one.share for one in scouted):
-            self.members = []
+        # The joint expert has nothing beside it, and cannot but be believed.
+        if not any(one.share for one in scouted[: len(self.modalities_)]):
             return np.zeros_like(net_NEK)
         return net_NEK + self._train_all(cohort, rows, parts, numbers[_SCOUTS:], training.linear)
 
@@ -255,8 +256,8 @@ class NeuroMoE(NetworkModel):
             inputs_NEI = self._gate_inputs(cohort, positions)
             return self._tempered(self.mixture.gate.log_proba(log_experts_NEK, inputs_NEI, there_NE), there_NE)
         gates = self._member_gates(cohort, positions, there_NE, self.members)
-        read = self._reader(cohort, positions)
-        logits = [self._ask(read, len(positions), member.expert_logits) for member in self.members]
+        read, count = self._reader(cohort, positions), len(positions)
+        logits = [self._ask(read, count, member.expert_logits) for member in self.members]
         said = [mix(*map(torch.from_numpy, known)) for known in zip(gates, logits, strict=True)]
         return self._tempered(torch.stack(said).logsumexp(dim=0).numpy() - np.log(len(said)), there_NE)
 

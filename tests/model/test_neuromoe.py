@@ -87,7 +87,7 @@ def test_a_single_member_sets_people_aside(made_cohort):
     cohort = made_cohort(missing_rate=0.0, side=8)
     for training in ("experts", "mixture"):
         chosen = {"training": training, "gate": "clinical", "folds": 1}
-        model = build_model("neuromoe", **QUICK | chosen).fit(cohort, np.arange(36))
+        model = build_model("neuromoe", linear=False, **QUICK | chosen).fit(cohort, np.arange(36))
         assert len(model.members) == 1 and model.held_out_ is None
         assert len(model.history) == 3 and all("val" in epoch for epoch in model.history)
         assert np.isfinite(model.predict_proba(cohort, np.arange(36))).all()

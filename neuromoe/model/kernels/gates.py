@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromoe.model.kernels.linear import log_softmax, weighted_nll
+from neuromoe.model.kernels.linear import log_softmax, minimize, weighted_nll
 from neuromoe.model.kernels.pooling import pooled, slant, temper, warmth
 
 # exp of it is 0, sums and products with it are finite.
@@ -192,8 +192,6 @@ class GateFitting:
 
     def fit(self, kind: str, pool: str, clinical_prior: float = 1.0) -> PoolGate:
         """Fit one kind of gate by maximum posterior likelihood."""
-        from scipy.optimize import minimize
-
         experts, columns = self.log_experts.shape[1], self.inputs.shape[2]
         by_quality = np.arange(columns) < len(self.most)
         used = np.flatnonzero((by_quality & (kind in ("quality", "both"))) | (~by_quality & (kind in _BY_CLINICAL)))
@@ -227,7 +225,7 @@ class GateFitting:
         bounds = [(None, None)] * experts + [(None, top) for top in tops] + [(None, None)]
         found = np.zeros(len(precision))
         if self.there.any():
-            found = minimize(loss, found, jac=True, method="L-BFGS-B", bounds=bounds).x
+            found, _ = minimize(loss, found, bounds)
         slope = np.zeros(columns)
         slope[used] = found[experts:-1]
         return replace(unpack(found), slope=slope)

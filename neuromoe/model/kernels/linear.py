@@ -3,9 +3,10 @@
 Axis letters: N people, F features, K class.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,10 +114,31 @@ def _logistic(features_NF: NDArray, targets: NDArray, weights: NDArray, penalty:
     return LogisticFit(np.ascontiguousarray(coefficients), bias)
 
 
+@functools.cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def minimize(
+    loss: Callable[[NDArray], tuple[float, NDArray]],
+    start: NDArray,
+    bounds: Sequence[tuple[float | None, float | None]],
+) -> tuple[NDArray, float]:
+    """Minimise a loss that returns its gradient, too, by L-BFGS-B; return where it is least, and how much it is there.
+
+    On one thread: on arrays as small as these, threads wait for each other several times as long as they work.
+    """
+    from scipy.optimize import minimize as by_scipy
+
+    with _blas().limit(limits=1, user_api="blas"):
+        found = by_scipy(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return found.x, float(found.fun)
+
+
 def calibrate(scores_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[float, float, NDArray]:
     """Fit a slope and an offset per class by maximum likelihood, with a unit normal prior on each."""
-    from scipy.optimize import minimize
-
     wanted_NK = np.eye(scores_NK.shape[1])[targets]
     scale = max(float(scores_NK.std()), 1e-9)
     scaled_NK = (scores_NK - scores_NK.mean(axis=0)) / scale
@@ -129,6 +151,6 @@ def calibrate(scores_NK: NDArray, targets: NDArray, weights: NDArray) -> tuple[f
 
     start = np.zeros(1 + scores_NK.shape[1])
     # Scores that point the wrong way on held-out people say nothing: the slope is never negative.
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] + [(None, None)] * (len(start) - 1))
-    slope = float(found.x[0]) / scale
-    return float(found.fun), slope, found.x[1:] - slope * scores_NK.mean(axis=0)
+    found, least = minimize(loss, start, [(0, None)] + [(None, None)] * (len(start) - 1))
+    slope = float(found[0]) / scale
+    return least, slope, found[1:] - slope * scores_NK.mean(axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromoe.model.kernels.gates import GateFitting, PoolGate
-from neuromoe.model.kernels.linear import calibrate, log_softmax
+from neuromoe.model.kernels.linear import calibrate, log_softmax, minimize
 from neuromoe.model.kernels.linear_experts import LinearFit, LinearTraining, trust_of
 
 # A smaller share of a network is none.
@@ -75,8 +75,6 @@ class Believed:
 
 def _stack(said_SnK: NDArray, targets: NDArray, balance: NDArray) -> NDArray:
     """Weigh calibrated log probabilities, from 0, by likelihood and a unit normal prior about the first alone."""
-    from scipy.optimize import minimize
-
     start, people = np.eye(len(said_SnK))[0], np.arange(len(targets))
 
     def loss(weights: NDArray) -> tuple[float, NDArray]:
@@ -88,7 +86,7 @@ def _stack(said_SnK: NDArray, targets: NDArray, balance: NDArray) -> NDArray:
         fit = -(balance * log_proba_nK[people, targets]).sum() + (away**2).sum() / 2
         return fit, (said_SnK * gap_nK).sum(axis=(1, 2)) + away
 
-    return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(start)).x
+    return minimize(loss, start, [(0, None)] * len(start))[0]
 
 
 @dataclass(frozen=True, eq=False)

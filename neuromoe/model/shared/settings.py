@@ -13,7 +13,7 @@ _LEAST = {
     **dict.fromkeys(("epochs", "batch_size", "devices", "nodes", "folds", "rank"), 1),
     **dict.fromkeys(("heads", "widening", "clinical_width", "gate_width"), 1),
     **dict.fromkeys(("patience", "workers", "layers", "learning_rate", "weight_decay", "gradient_clip"), 0),
-    **dict.fromkeys(("auxiliary", "balance"), 0),
+    **dict.fromkeys(("balance", "layer_start"), 0),
 }
 _SHARES = ("dropout", "clinical_dropout", "gate_dropout", "validation_share")
 _ABOVE_0 = ("bias_prior", "slope_prior")
