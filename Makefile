@@ -9,7 +9,7 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13; do \
 CORES ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo check test format clean
+.PHONY: help setup demo check test nightly format clean
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,7 +38,10 @@ check: $(STAMP) ## Formatting, lint, layers, types
 	lint-imports
 	mypy
 
-test: $(STAMP) ## All tests
+test: $(STAMP) ## The tests, but for the longest
+	python -m pytest -n 2 --dist loadfile --durations 15 -m "not nightly"
+
+nightly: $(STAMP) ## All tests
 	python -m pytest -n 2 --dist loadfile --durations 15
 
 format: $(STAMP) ## Format all code

@@ -150,6 +150,7 @@ def contents(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
+@pytest.mark.nightly
 def test_a_killed_run_goes_on_one_job_at_a_time_and_ends_with_the_same_bytes(finished, tmp_path):
     folder = prepared(tmp_path / "killed")
     run = subprocess.Popen(
