@@ -271,9 +271,9 @@ class NeuroMoE(NetworkModel):
 
     @property
     def share_(self) -> dict[str, float]:
-        """How far the network of each expert is believed, from 0 to 1."""
+        """How far the network of each expert is believed, from 0 to 1; nothing where all was trained end to end."""
         if self.mixture is None:
-            return dict.fromkeys(self.experts, 1.0)
+            return {}
         return {name: round(one.share, 4) for name, one in zip(self.experts, self.mixture.believed, strict=True)}
 
     def _state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:

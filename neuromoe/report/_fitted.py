@@ -51,8 +51,8 @@ def belief_rows(fitted: Fitted) -> dict[str, Any] | None:
     -------
     dict or None
         `experiment`, `folds`; `gates`: rows of kind, mean of its best loss on people held out, and in how many folds it
-        was `chosen`; `experts`: rows of expert, mean share of its network, mean use, and in how many folds the network
-        was `believed`. None where the experiment's models have neither.
+        was `chosen`; `experts`: rows of expert, mean share of its network, None where none was told, mean use, and in
+        how many folds the network was `believed`. None where the experiment's models have neither.
     """
     gates = [facts["gates"] for facts in fitted.folds.values() if facts.get("gates")]
     told = [facts for facts in fitted.folds.values() if facts.get("use")]
@@ -76,10 +76,10 @@ def _has(tried: list[dict[str, Any]], kind: str) -> bool:
 
 
 def _of_expert(told: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    shares = [facts["share"].get(name, 0.0) for facts in told]
+    shares = [facts["share"][name] for facts in told if name in facts["share"]]
     use = [facts["use"].get(name, 0.0) for facts in told]
     believed = sum(share > 0 for share in shares)
-    return {"share": sum(shares) / len(told), "use": sum(use) / len(told), "believed": believed}
+    return {"share": sum(shares) / len(shares) if shares else None, "use": sum(use) / len(told), "believed": believed}
 
 
 def sign_rows(fitted: Fitted) -> dict[str, Any] | None:

@@ -48,6 +48,8 @@ def test_beliefs_are_averaged_over_folds(tmp_path):
         1,
     )
     assert found["experts"] == [{"expert": "anat", "share": 0.2, "use": 0.5, "believed": 1}]
+    _write(tmp_path, "whole", 0, {"gates": [], "share": {}, "use": {"anat": 0.5}})
+    assert belief_rows(read_fitted(tmp_path, "whole"))["experts"][0]["share"] is None
 
 
 def test_models_that_say_nothing_have_no_part(tmp_path):
