@@ -21,7 +21,7 @@ from neuromoe.model.kernels.gates import GateFitting, PoolGate, gate_inputs
 from neuromoe.model.kernels.kernels import Likeness, Maps, likeness_between
 from neuromoe.model.kernels.linear import balanced_weights
 from neuromoe.model.kernels.pooling import POOLS, trust
-from neuromoe.model.kernels.scan_quality import ScanQuality
+from neuromoe.model.kernels.scan_quality import ScanQuality, of_experts
 from neuromoe.model.kernels.settings import KernelMoESettings
 from neuromoe.model.shared.base import Model
 from neuromoe.model.shared.held_out import refit_log_proba
@@ -47,6 +47,7 @@ class KernelMoE(Model):
     name = "kernel-moe"
     Settings = KernelMoESettings
 
+    layout: Layout
     mixture: PoolGate
     gates_: list[dict[str, Any]]
 
@@ -64,7 +65,7 @@ class KernelMoE(Model):
         self.experts: list[KernelExpert] = []
         self.gates_, self.level = [], dict.fromkeys(self.maps, 1.0)
         inputs = len(self.quality.encoder.keys) + len(self.encoder.features)
-        self.slants = {name: np.zeros(inputs) for name in self.maps}
+        self.slopes = {name: np.zeros(inputs) for name in self.maps}
         self.trust = {name: np.ones(len(self.marks)) for name in self.maps}
         if self.maps:
             self._fit_mixture(cohort, rows)
@@ -127,8 +128,11 @@ class KernelMoE(Model):
             best = self.gates_[0]
             self.mixture = fitting.fit(best["kind"], best["pool"], best["clinical_prior"])
             if number + 1 < s.passes:
-                slope_NI = fitting.without(self.mixture, best["clinical_prior"])
-                training = replace(training, trust=self._learn_trust(encoded_NMQ, clinical_NF, there, slope_NI))
+                slope_NI = fitting.without(best["kind"], best["pool"], best["clinical_prior"])
+                slant = self._slant(encoded_NMQ, clinical_NF, self._slopes(slope_NI))
+                self.slopes = self._slopes(self.mixture.slope)
+                self.level = {name: float(np.exp(values[there[name]]).mean()) for name, values in slant.items()}
+                training = replace(training, trust=self._trust(slant))
         self.trust = {name: values[self.marks] for name, values in training.trust.items()}
         self.quality = self.quality.for_others({name: int(mine.sum()) for name, mine in there.items()})
 
@@ -164,50 +168,39 @@ class KernelMoE(Model):
         return self.quality.encode(cohort, rows, list(self.maps)), self.encoder.encode_rows(cohort, rows).astype(float)
 
     def _quality(self, encoded_NMQ: NDArray, there: Mapping[str, NDArray]) -> NDArray:
-        """Return the quality numbers that each expert is weighed by (N, E, Q): the mean of the scans that it reads."""
-        columns = []
-        for expert in self.experts:
-            read = np.array([name in expert.weights for name in self.maps])
-            scans = [there[name] for name in expert.weights if name != CLINICAL]
-            count = np.sum(scans, axis=0) if scans else np.ones(len(encoded_NMQ))
-            columns.append(encoded_NMQ[:, read].sum(axis=1) / np.maximum(count, 1)[:, None])
-        return np.stack(columns, axis=1)
+        """Return the quality numbers that each expert is weighed by (N, E, Q)."""
+        there_NM = np.stack([there[name] & (name != CLINICAL) for name in self.maps], axis=1)
+        return of_experts(
+            encoded_NMQ, there_NM, [[name in expert.weights for name in self.maps] for expert in self.experts]
+        )
 
-    def _learn_trust(
-        self, encoded_NMQ: NDArray, clinical_NF: NDArray, there: Mapping[str, NDArray], slope_NI: NDArray
-    ) -> dict[str, NDArray]:
-        """Learn from the gate how far each scan counts; return it by slopes that do not know the person."""
-        found = {}
-        for column, name in enumerate(self.maps):
-            kept = self._slant_columns(name, encoded_NMQ.shape[2], clinical_NF.shape[1])
-            self.slants[name] = self.mixture.slope[kept]
-            slant_N = (np.hstack([encoded_NMQ[:, column], clinical_NF]) * slope_NI[:, kept]).sum(axis=1)
-            self.level[name] = float(np.exp(slant_N[there[name]]).mean())
-            found[name] = trust(slant_N, self.level[name])
+    def _slopes(self, slope: NDArray) -> dict[str, NDArray]:
+        """Return of the gate's slopes (..., I) those on all quality numbers and on the clinical ones of each expert."""
+        keys, features, found = len(self.quality.encoder.keys), len(self.encoder.features), {}
+        alone = [next(iter(expert.weights)) if len(expert.weights) == 1 else "" for expert in self.experts]
+        for name in self.maps:
+            start = keys + features * (alone.index(name) if name in alone else 0)
+            found[name] = np.concatenate([slope[..., :keys], slope[..., start : start + features]], axis=-1)
         return found
 
-    def _slant_columns(self, name: str, keys: int, features: int) -> NDArray:
-        """Return the gate's inputs that speak of a modality: all quality numbers, the clinical ones of its expert."""
-        alone = [place for place, expert in enumerate(self.experts) if list(expert.weights) == [name]]
-        place = alone[0] if alone else 0
-        return np.concatenate([np.arange(keys), keys + place * features + np.arange(features)])
+    def _slant(self, encoded_NMQ: NDArray, clinical_NF: NDArray, slopes: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Return what the gate says of each modality (N,), by slopes that all people share or by each person's own."""
+        told = {name: np.hstack([encoded_NMQ[:, column], clinical_NF]) for column, name in enumerate(self.maps)}
+        return {name: (values * slopes[name]).sum(axis=1) for name, values in told.items()}
 
-    def _trust(self, encoded_NMQ: NDArray, clinical_NF: NDArray) -> dict[str, NDArray]:
-        found = {}
-        for column, name in enumerate(self.maps):
-            slant_N = np.hstack([encoded_NMQ[:, column], clinical_NF]) @ self.slants[name]
-            found[name] = trust(slant_N, self.level[name])
-        return found
+    def _trust(self, slant: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """Return how far each scan counts, 1 on average over the training people."""
+        return {name: trust(values, self.level[name]) for name, values in slant.items()}
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         return cohort.present(positions, self.modalities_) & self.trained
 
     def _weighed_by(self, cohort: Cohort, positions: NDArray) -> tuple[dict[str, NDArray], NDArray, NDArray]:
         """Return trust in each scan, the gate's inputs (T, E, I), and who has something for each expert."""
-        self.layout.check(cohort)
         there, (encoded_NMQ, clinical_NF) = self._there(cohort, positions), self._told(cohort, positions)
         inputs_TEI = gate_inputs(self._quality(encoded_NMQ, there), clinical_NF)
-        return self._trust(encoded_NMQ, clinical_NF), inputs_TEI, self._there_for(there)
+        slant = self._slant(encoded_NMQ, clinical_NF, self.slopes)
+        return self._trust(slant), inputs_TEI, self._there_for(there)
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
         blocks = np.array_split(positions, -(-len(positions) // _BLOCK))
@@ -254,7 +247,7 @@ class KernelMoE(Model):
         arrays |= self.mixture.arrays() if self.experts else {}
         for name, maps in self.maps.items():
             kept = {"maps": maps.read.take(np.arange(len(maps.owners))), "owners": maps.owners}
-            kept |= {"trust": self.trust[name], "slant": self.slants[name], "shape": np.array(maps.read.shape)}
+            kept |= {"trust": self.trust[name], "slope": self.slopes[name], "shape": np.array(maps.read.shape)}
             arrays |= maps.frame.arrays(name) | {f"{name}.{part}": array for part, array in kept.items()}
         for expert in self.experts:
             arrays |= {f"expert.{part}": array for part, array in expert.arrays().items()}
@@ -268,7 +261,7 @@ class KernelMoE(Model):
         self.maps = {name: _kept_maps(arrays, name) for name in self._names()}
         self.quality = ScanQuality.from_facts(facts["quality"], {name: one.frame for name, one in self.maps.items()})
         self.trust = {name: arrays[f"{name}.trust"] for name in self.maps}
-        self.slants = {name: arrays[f"{name}.slant"] for name in self.maps}
+        self.slopes = {name: arrays[f"{name}.slope"] for name in self.maps}
         fits = {key.removeprefix("expert."): array for key, array in arrays.items() if key.startswith("expert.")}
         self.experts = [KernelExpert.from_state(fits, fact) for fact in facts["experts"]]
         if self.experts:

@@ -45,6 +45,8 @@ class LateFusion(Model):
     name = "late-fusion"
     Settings = LateFusionSettings
 
+    layout: Layout
+
     def _fit(self, cohort: Cohort, train: NDArray, val: NDArray | None) -> None:
         rows = train if val is None else np.concatenate([train, val])
         self.layout = Layout.of(cohort)
@@ -64,16 +66,15 @@ class LateFusion(Model):
             return fit_logistic(self.encoder.encode_rows(cohort, rows), targets, groups, **choices)
         compared = Compared.of(reader_of(cohort, name, rows, self.encoder), len(rows), seed=self.seed)
         parts, balance = inner_parts(groups, targets, s.folds, self.seed), balanced_weights(targets, s.class_weights)
-        everybody, trust = np.ones(len(rows), bool), np.ones(len(rows))
-        known = everybody, targets, parts, len(self.classes_)
-        return compared.expert(compared.fit(*known, balance=balance, trust=trust)[0])
+        known = np.ones(len(rows), bool), targets, parts, len(self.classes_)
+        channels, trust = compared.channel_weights(*known, balance), np.ones(len(rows))
+        return compared.expert(compared.fit(*known, balance=balance, trust=trust, channels=channels)[0])
 
     def _usable(self, cohort: Cohort, positions: NDArray) -> NDArray:
         fitted = np.array([name in self.experts for name in self.modalities_], bool)
         return cohort.present(positions, self.modalities_) & fitted
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        self.layout.check(cohort)
         usable_NM = self._usable(cohort, positions)
         total_NK = np.zeros((len(positions), len(self.classes_)))
         for column, name in enumerate(self.modalities_):

@@ -20,9 +20,10 @@ from neuromoe.model.kernels.linear import balanced_weights, log_softmax
 from neuromoe.model.kernels.linear_experts import Compared, LinearExpert, LinearTraining
 from neuromoe.model.kernels.mixture import ExpertMixture, MixtureTraining
 from neuromoe.model.kernels.pooling import temper, warmth
-from neuromoe.model.kernels.scan_quality import ScanQuality
+from neuromoe.model.kernels.scan_quality import ScanQuality, of_experts
 from neuromoe.model.networks.learner import Batch
 from neuromoe.model.networks.losses import balance_penalty, mix, weighted_cross_entropy
+from neuromoe.model.networks.network import JOINT
 from neuromoe.model.networks.network_model import NetworkModel
 from neuromoe.model.networks.settings import NeuroMoESettings
 from neuromoe.model.shared.maps import reader_of
@@ -72,7 +73,6 @@ class NeuroMoE(NetworkModel):
         frames = {self.modalities_[column]: one.frame for column, one in linear.compared.items()}
         self.frames = {name: frame for name, frame in frames.items() if name != CLINICAL}
         self.quality = ScanQuality.fit(cohort, rows, self.frames)
-        self.experts = [*self.modalities_, *(["joint"] if s.joint and self.frames else [])]
         self.linear, self.gates_, self.use_ = {}, [], {}
         self.mixture, self.temperature = None, np.ones(1)
         if len(rows) and s.training == "mixture":
@@ -220,14 +220,12 @@ class NeuroMoE(NetworkModel):
         return [one.cpu().double().numpy() for one in found]
 
     def _gate_inputs(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        """Return quality numbers and clinical features (N, E, I), the mean of the scans for the joint expert."""
+        """Return quality numbers and clinical features (N, E, I)."""
+        maps_M = np.isin(self.modalities_, list(self.frames))
+        reads_EM = np.vstack([np.eye(len(maps_M), dtype=bool), maps_M])[: len(self.experts)]
         numbers_NMQ = self.quality.encode(cohort, positions, self.modalities_)
-        if len(self.experts) > len(self.modalities_):
-            maps = [name in self.frames for name in self.modalities_]
-            count_N = np.maximum(self._usable(cohort, positions)[:, maps].sum(axis=1), 1)
-            joint_NQ = numbers_NMQ[:, maps].sum(axis=1) / count_N[:, None]
-            numbers_NMQ = np.concatenate([numbers_NMQ, joint_NQ[:, None]], axis=1)
-        return gate_inputs(numbers_NMQ, self._encode_clinical(cohort, positions).astype(float))
+        numbers_NEQ = of_experts(numbers_NMQ, self._usable(cohort, positions) & maps_M, reads_EM)
+        return gate_inputs(numbers_NEQ, self._encode_clinical(cohort, positions).astype(float))
 
     def _say(self, cohort: Cohort, positions: NDArray) -> tuple[NDArray, NDArray]:
         """Return the linear experts' log probabilities (n, M, K), zeros where absent, and the networks' logits."""
@@ -249,7 +247,6 @@ class NeuroMoE(NetworkModel):
         return base_NMK, net_NEK
 
     def _predict_log(self, cohort: Cohort, positions: NDArray) -> NDArray:
-        self.layout.check(cohort)
         there_NE = self._there(self._usable(cohort, positions))
         if self.mixture is not None:
             log_experts_NEK = self.mixture.log_experts(*self._say(cohort, positions))
@@ -270,6 +267,11 @@ class NeuroMoE(NetworkModel):
         return self._per_modality(weights_NE, usable_NM)
 
     @property
+    def experts(self) -> list[str]:
+        """Name the experts: one for each modality, and the joint one last."""
+        return [*self.modalities_, *([JOINT] if self.settings.joint and self.layout.features else [])]
+
+    @property
     def share_(self) -> dict[str, float]:
         """How far the network of each expert is believed, from 0 to 1; nothing where all was trained end to end."""
         if self.mixture is None:
@@ -280,11 +282,7 @@ class NeuroMoE(NetworkModel):
         arrays, facts = super()._state()
         for name, expert in self.linear.items():
             arrays |= expert.arrays(f"linear.{name}")
-        found: dict[str, Any] = {
-            "quality": self.quality.facts(),
-            "linear": list(self.linear),
-            "experts": list(self.experts),
-        }
+        found: dict[str, Any] = {"quality": self.quality.facts(), "linear": list(self.linear)}
         found |= {"use": self.use_, "share": self.share_, "gates": self.gates_, "mixture": None}
         if self.mixture is not None:
             arrays |= self.mixture.arrays()
@@ -295,6 +293,6 @@ class NeuroMoE(NetworkModel):
         super()._set_state(arrays, facts)
         self.quality = ScanQuality.from_facts(facts["quality"], self.frames)
         self.linear = {name: LinearExpert.from_arrays(arrays, f"linear.{name}") for name in facts["linear"]}
-        self.experts, self.use_, self.gates_ = facts["experts"], facts["use"], facts["gates"]
+        self.use_, self.gates_ = facts["use"], facts["gates"]
         self.temperature = arrays["temperature"]
         self.mixture = None if facts["mixture"] is None else ExpertMixture.from_state(arrays, facts["mixture"])

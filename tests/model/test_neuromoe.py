@@ -5,14 +5,18 @@ from dataclasses import asdict
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.cohort.inner import inner_parts
 from neuromoe.core.errors import InputError
 from neuromoe.model import Cohort, build_model, load
 from neuromoe.model.kernels.linear_experts import trust_of
+from neuromoe.model.networks.reader import near_tokens
 from neuromoe.model.networks.settings import GATES, PaperSettings
+from neuromoe.model.shared.maps import Frame, reader_of
 
 QUICK = {"epochs": 3, "width": 12, "layers": 1, "folds": 2}
 # No linear experts, and no choice of gates: what is left are the networks.
@@ -121,6 +125,26 @@ def test_batches_in_which_nobody_has_a_modality_are_borne(joint, made_cohort):
     model = build_model("neuromoe", joint=joint, **ALONE | {"batch_size": 2}).fit(cohort, np.arange(24))
     assert np.isfinite([list(epoch.values()) for epoch in model.history]).all()
     assert np.isfinite(model.predict_proba(cohort, np.arange(36))).all()
+
+
+def test_a_joint_expert_bears_that_no_modality_has_people_of_all_classes(rng):
+    labels = np.array(["a", "b"] * 12)
+    maps, table = {"anat": rng.normal(size=(24, 1, 8, 8, 8))}, pd.DataFrame({"age": rng.normal(size=24)})
+    cohort = Cohort.from_arrays(maps=maps, present={"anat": labels == "a"}, clinical=table, labels=labels)
+    model = build_model("neuromoe", joint=True, **ALONE).fit(cohort, np.arange(24))
+    assert np.isfinite(model.predict_proba(cohort, np.arange(24))).all()
+    assert np.allclose(model.gate(cohort, np.arange(24))[:, 1], 1)
+
+
+def test_networks_read_maps_where_the_closed_form_models_do(rng):
+    maps = (3 + rng.normal(size=(9, 2, 8, 8, 8)) * np.array([1, 20])[:, None, None, None]).astype(np.float32)
+    maps[4] *= 1e4
+    cohort = Cohort.from_arrays(maps={"anat": maps})
+    read = reader_of(cohort, "anat", np.arange(9), ClinicalEncoder())
+    frame = Frame.fit(read, 9)
+    near = near_tokens(torch.from_numpy(cohort.patches("anat", np.arange(9)).copy()), frame)
+    scaled = frame.scaled(read, np.arange(9)) * frame.mean.shape[1] ** 0.5
+    assert np.allclose(near.view(9, 8, 2, 64).permute(2, 0, 1, 3).reshape(2, 9, -1), scaled, atol=1e-4)
 
 
 def test_what_reads_the_maps_may_go_to_a_worker_that_is_not_forked(made_cohort):

@@ -67,6 +67,8 @@ def test_channels_of_other_names_or_in_another_order_are_refused(name, tmp_path)
         for others in (["GM", "T1w"], ["T1w", "WM"]):
             with pytest.raises(InputError, match=f"anat channels T1w, GM, found anat {', '.join(others)}"):
                 one.predict_proba(_cohort(channels={"anat": others}), np.arange(3))
+            with pytest.raises(InputError, match="anat channels T1w, GM"):
+                one.gate(_cohort(channels={"anat": others}), np.arange(3))
         said = one.predict_proba(_cohort(channels=named), np.arange(40, 60))
         assert np.array_equal(one.predict_proba(_cohort(), np.arange(40, 60)), said)
         assert np.array_equal(one.predict_proba(_cohort(channels=named | {"func": ["ALFF"]}), np.arange(40, 60)), said)

@@ -84,7 +84,7 @@ def _parts(
     columns: NDArray,
     trust: Mapping[str, tuple[NDArray, NDArray]] | None,
 ) -> list[Likeness]:
-    parts = [likeness[name].rows(rows, columns).weighed(weights_C) for name, weights_C in weights.items()]
+    parts = [likeness[name].weighed(weights_C).rows(rows, columns) for name, weights_C in weights.items()]
     if trust is None:
         return parts
     factors = [(shrinking(trust[name][0][rows]), shrinking(trust[name][1][columns])) for name in weights]
@@ -131,32 +131,30 @@ class KernelTraining:
         there : array (N,), bool
         """
         there = np.any([self.there[one] for one in weights], axis=0)
-        rows = np.flatnonzero(there)
-        tried = [self._try(name, weights, kind, trust, rows) for trust in trusting for kind in kinds]
-        _, expert, log_proba = min(tried, key=lambda trial: trial[0])
+        rows, owners = np.flatnonzero(there), np.flatnonzero(there[self.marks])
+        marks = np.searchsorted(rows, self.marks[owners])
+        both = {one: (values, values[self.marks]) for one, values in self.trust.items()}
+        counts = self.trust[next(iter(weights))][rows] if len(weights) == 1 else np.ones(len(rows))
+        tried = []
+        for trusts in trusting:
+            parts = _parts(self.likeness, weights, rows, owners, both if trusts else None)
+            tried += [(*self._try(kind, parts, rows, marks, counts), trusts) for kind in kinds]
+        _, kind, size, fit, log_proba, trusts = min(tried, key=lambda trial: trial[0])
+        expert = KernelExpert(name, kind, weights, size, trusts, owners, fit)
         held_out = np.full((len(there), self.classes), -np.log(self.classes))
         held_out[rows] = log_proba
         return expert, held_out, there
 
     def _try(
-        self, name: str, weights: Mapping[str, NDArray], kind: str, trusting: bool, rows: NDArray
-    ) -> tuple[float, KernelExpert, NDArray]:
-        owners = np.flatnonzero(np.isin(self.marks, rows))
-        marks = np.searchsorted(rows, self.marks[owners])
-        trust = {one: (values, values[self.marks]) for one, values in self.trust.items()}
-        compared = compare(kind, _parts(self.likeness, weights, rows, owners, trust if trusting else None))
+        self, kind: str, parts: Sequence[Likeness], rows: NDArray, marks: NDArray, counts: NDArray
+    ) -> tuple[float, str, float, KernelFit, NDArray]:
+        """Return loss on people held out, kind and size of the kernel, fit, and what is said of those held out."""
+        compared = compare(kind, parts)
         size = size_of(kind, compared[marks])
-        counts = self.trust[next(iter(weights))][rows] if len(weights) == 1 else np.ones(len(rows))
-        loss, fit, log_proba = fit_kernel(
-            finish(kind, compared, size),
-            marks,
-            self.targets[rows],
-            self.parts[rows],
-            self.classes,
-            balance=self.balance[rows],
-            trust=counts,
-        )
-        return loss, KernelExpert(name, kind, weights, size, trusting, owners, fit), log_proba
+        known = marks, self.targets[rows], self.parts[rows], self.classes
+        weighed = {"balance": self.balance[rows], "trust": counts}
+        loss, fit, log_proba = fit_kernel(finish(kind, compared, size), *known, **weighed)
+        return loss, kind, size, fit, log_proba
 
     def channel_weights(self) -> dict[str, NDArray]:
         """Weigh the channels of each modality by what they say alone (C,)."""

@@ -139,11 +139,11 @@ class GateFitting:
             for loss, kind, pool, prior in sorted(tried)
         ]
 
-    def without(self, gate: PoolGate, clinical_prior: float) -> NDArray:
-        """Fit such a gate again without each part; return for each person the slope (N, I) that does not know it."""
+    def without(self, kind: str, pool: str, clinical_prior: float = 1.0) -> NDArray:
+        """Fit a gate without each part; return for each person the slope (N, I) that does not know the person."""
         slope_NI = np.zeros((len(self.targets), self.inputs.shape[2]))
         for inside, outside in self._folds():
-            slope_NI[outside] = self.take(inside).fit(gate.kind, gate.pool, clinical_prior).slope
+            slope_NI[outside] = self.take(inside).fit(kind, pool, clinical_prior).slope
         return slope_NI
 
     def _folds(self) -> list[tuple[NDArray, NDArray]]:
@@ -168,27 +168,24 @@ class GateFitting:
         return total / max(self.weights.sum(), np.finfo(float).tiny)
 
     def _relevance(self, pool: str) -> NDArray:
-        """Say how far each input would move an equal gate (I,): 1 for the clinical feature that would most, from .05.
+        """Say how far each clinical feature would move an equal gate (F,): 1 for the one that would most, from .01.
 
         That is the score test of the feature's slopes, one per expert, less what it is by chance.
         """
-        everybody = np.zeros(self.there.shape)
-        log_gate_NE = log_softmax(np.where(self.there, everybody, _NEVER))
+        log_gate_NE = log_softmax(np.where(self.there, 0.0, _NEVER))
         pooled_NK = pooled(pool, log_gate_NE, self.log_experts)
         gap_NK = np.exp(log_softmax(pooled_NK))
         gap_NK[np.arange(len(self.targets)), self.targets] -= 1
         gap_NK *= self.weights[:, None]
         slant_NE = slant(pool, log_gate_NE, self.log_experts, pooled_NK, gap_NK) * self.there
-        pull_NEI = slant_NE[:, :, None] * (self.inputs - self.inputs.mean(axis=0))
-        chance_I = np.maximum((pull_NEI**2).sum(axis=0), np.finfo(float).tiny)
-        score_EI = pull_NEI.sum(axis=0) ** 2 / chance_I
-        clinical = self.inputs.shape[2] - len(self.most)
-        experts = self.there.shape[1]
-        # Of an expert's inputs only its own are not zero.
-        own_EF = np.einsum("eef->ef", score_EI[:, len(self.most) :].reshape(experts, experts, clinical // experts))
-        excess_F = np.maximum(own_EF.mean(axis=0) - 1, 0.05)
-        relevance_F = np.maximum(excess_F / max(excess_F.max(initial=0.05), 0.05), 0.01)
-        return np.concatenate([np.ones(len(self.most)), np.tile(relevance_F, experts)])
+        # The features stand in the inputs of each expert; those of the first are read.
+        features = (self.inputs.shape[2] - len(self.most)) // self.there.shape[1]
+        clinical_NF = self.inputs[:, 0, len(self.most) :][:, :features]
+        pull_NEF = slant_NE[:, :, None] * (clinical_NF - clinical_NF.mean(axis=0))[:, None]
+        chance_EF = np.maximum((pull_NEF**2).sum(axis=0), np.finfo(float).tiny)
+        score_F = (pull_NEF.sum(axis=0) ** 2 / chance_EF).mean(axis=0)
+        excess_F = np.maximum(score_F - 1, 0.05)
+        return np.maximum(excess_F / excess_F.max(initial=0.05), 0.01)
 
     def fit(self, kind: str, pool: str, clinical_prior: float = 1.0) -> PoolGate:
         """Fit one kind of gate by maximum posterior likelihood."""
@@ -196,9 +193,11 @@ class GateFitting:
         by_quality = np.arange(columns) < len(self.most)
         used = np.flatnonzero((by_quality & (kind in ("quality", "both"))) | (~by_quality & (kind in _BY_CLINICAL)))
         inputs_NEI = np.ascontiguousarray(self.inputs[:, :, used])
-        slope_priors = np.where(by_quality, self.slope_prior, clinical_prior / self._relevance(pool))[used]
+        slope_priors = np.where(by_quality, self.slope_prior, clinical_prior)
+        if kind in _BY_CLINICAL:
+            slope_priors[~by_quality] /= np.tile(self._relevance(pool), experts)
         bias_prior = _STIFF if kind == "uniform" else self.bias_prior
-        precision = np.concatenate([np.full(experts, bias_prior), slope_priors, [1.0]])
+        precision = np.concatenate([np.full(experts, bias_prior), slope_priors[used], [1.0]])
         people = np.arange(len(self.targets))
 
         def unpack(values: NDArray) -> PoolGate:

@@ -96,9 +96,19 @@ class Compared:
         return cls(read, marks, frame, likeness_between(read, np.arange(count), count, maps, len(marks)).inner)
 
     def fit(
-        self, there: NDArray, targets: NDArray, parts: NDArray, classes: int, *, balance: NDArray, trust: NDArray
+        self,
+        there: NDArray,
+        targets: NDArray,
+        parts: NDArray,
+        classes: int,
+        *,
+        balance: NDArray,
+        trust: NDArray,
+        channels: NDArray,
     ) -> tuple[LinearFit, NDArray]:
         """Fit those of the rows that are `there` (n,); the others are looked at nowhere.
+
+        `channels` are those of :meth:`channel_weights` of the same rows.
 
         Returns
         -------
@@ -107,21 +117,14 @@ class Compared:
             Of those there from the others of them, part by part, and of the others.
         """
         rows, columns = np.flatnonzero(there), np.flatnonzero(there[self.marks])
-        kernels = self.kernels[:, rows][:, :, columns]
+        compared = np.tensordot(channels, self.kernels, 1)
         marks = np.searchsorted(rows, self.marks[columns])
-        channels_C = np.ones(1)
-        if len(kernels) > 1:
-            few = marks[:MOST]
-            some = rows[few]
-            gained_C = gains(kernels[:, few, : len(few)], targets[some], parts[some], classes, balance[some])
-            channels_C = weigh(gained_C, len(few))
-        compared = np.tensordot(channels_C, kernels, 1)
-        known = targets[rows], parts[rows], classes
-        _, fit, held_out = fit_kernel(compared, marks, *known, balance=balance[rows], trust=trust[rows])
+        known = compared[np.ix_(rows, columns)], marks, targets[rows], parts[rows], classes
+        _, fit, held_out = fit_kernel(*known, balance=balance[rows], trust=trust[rows])
         dual_LK = np.zeros((len(self.marks), classes))
         dual_LK[columns] = fit.dual
-        found = LinearFit(replace(fit, dual=dual_LK), channels_C)
-        said_nK = found.fit.log_proba(np.tensordot(channels_C, self.kernels, 1))
+        found = LinearFit(replace(fit, dual=dual_LK), channels)
+        said_nK = found.fit.log_proba(compared)
         said_nK[rows] = held_out
         return found, said_nK
 
@@ -171,14 +174,18 @@ class LinearTraining:
     balance: NDArray
     classes: int
 
-    def fit(self, trust_NM: NDArray, inside: NDArray) -> tuple[dict[int, LinearFit], NDArray]:
-        """Fit those `inside`, with channels, penalty and calibration of least loss on people held out.
+    def fit(
+        self, trust_NM: NDArray, inside: NDArray, channels: Mapping[int, NDArray]
+    ) -> tuple[dict[int, LinearFit], NDArray]:
+        """Fit those `inside`, with penalty and calibration of least loss on people held out.
 
         Parameters
         ----------
         trust_NM : array (N, M)
             How far each scan counts in the regression; above 0.
         inside : array (N,), bool
+        channels : mapping of int to array (C,)
+            Those of :meth:`channel_weights` of the same people.
 
         Returns
         -------
@@ -192,7 +199,7 @@ class LinearTraining:
             mine = np.flatnonzero(self.present[:, column])
             if inside[mine[compared.marks]].any():
                 known = self.targets[mine], self.parts[mine], self.classes
-                weighed = {"balance": self.balance[mine], "trust": trust_NM[mine, column]}
+                weighed = {"balance": self.balance[mine], "trust": trust_NM[mine, column], "channels": channels[column]}
                 fits[column], said_NMK[mine, column] = compared.fit(inside[mine], *known, **weighed)
         return fits, said_NMK
 

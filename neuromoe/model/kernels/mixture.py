@@ -160,15 +160,15 @@ class MixtureTraining:
         present_NM = self.linear.present
         if not self.with_linear:
             return {}, np.zeros((*present_NM.shape, self.linear.classes))
-        trust_NM = np.ones(present_NM.shape)
-        fits, said_NMK = self.linear.fit(trust_NM, inside)
+        trust_NM, channels = np.ones(present_NM.shape), self.linear.channel_weights(inside)
+        fits, said_NMK = self.linear.fit(trust_NM, inside, channels)
         if len(self.most) and set(self.kinds) & {"quality", "both"}:
             numbers_NMQ = self.inputs[:, : present_NM.shape[1], : len(self.most)]
             fitting = self._fitting(said_NMK, numbers_NMQ, present_NM).take(np.flatnonzero(inside))
-            slope_NQ = fitting.without(fitting.fit("quality", "mixture"), 1.0)
+            slope_NQ = fitting.without("quality", "mixture")
             slant_NM = np.einsum("nmq,nq->nm", numbers_NMQ[inside], slope_NQ)
             trust_NM[inside] = trust_of(slant_NM, present_NM[inside])
-            fits, said_NMK = self.linear.fit(trust_NM, inside)
+            fits, said_NMK = self.linear.fit(trust_NM, inside, channels)
         return fits, said_NMK
 
     def _fitting(self, said: NDArray, inputs: NDArray, there: NDArray) -> GateFitting:

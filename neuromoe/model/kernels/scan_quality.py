@@ -8,12 +8,29 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.cohort.clinical import ClinicalEncoder
 from neuromoe.cohort.cohort import CLINICAL, Cohort
 from neuromoe.cohort.quality import QualityEncoder, quality_numbers
 from neuromoe.model.shared.maps import Frame, reader_of
+
+
+def of_experts(numbers_NMQ: NDArray, there_NM: NDArray, reads: ArrayLike) -> NDArray:
+    """Return the numbers that experts are weighed by (N, E, Q): the mean of the scans that each reads.
+
+    Parameters
+    ----------
+    numbers_NMQ : array (N, M, Q)
+        Zeros where absent.
+    there_NM : array (N, M), bool
+        Who has which scan.
+    reads : array (E, M), bool
+        Which modalities an expert reads.
+    """
+    reads_EM = np.asarray(reads, float)
+    count_NE = np.maximum(there_NM @ reads_EM.T, 1)
+    return np.einsum("nmq,em->neq", numbers_NMQ, reads_EM) / count_NE[:, :, None]
 
 
 @dataclass(frozen=True, eq=False)

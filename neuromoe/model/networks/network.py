@@ -104,9 +104,8 @@ class JointExpert(nn.Module):
 
     Parameters
     ----------
-    experts : mapping of str to MapExpert
-        Of the imaging modalities; their patches are embedded anew.
     features : mapping of str to int
+        Voxels of a patch over all channels, of each imaging modality; its patches are embedded anew.
     places_T3 : tensor (T, 3)
     classes : int
     settings : NeuroMoESettings

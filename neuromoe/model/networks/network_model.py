@@ -40,6 +40,7 @@ class NetworkModel(LongFit):
     """
 
     Settings: ClassVar[type] = NeuroMoESettings
+    layout: Layout
     members: list[Any]
     history: list[dict[str, float]]
     diagnosis: list[str]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuromoe.cohort.cohort import Cohort
+from neuromoe.cohort.grid import Layout
 from neuromoe.cohort.inner import split_inner
 from neuromoe.core.atomic import write_json
 from neuromoe.core.errors import InputError
@@ -64,6 +65,8 @@ class Model(ABC):
     clinical_columns_: tuple[str, ...]
     prior_: NDArray
     held_out_: tuple[NDArray, NDArray] | None = None
+    # Of the maps that the model reads; None where it reads none.
+    layout: Layout | None = None
 
     def __init__(self, *, seed: int = 0, **settings: Any) -> None:
         self.seed = check_seed(seed)
@@ -242,6 +245,8 @@ class Model(ABC):
     def _check_fitted(self, cohort: Cohort, positions: ArrayLike) -> tuple[Cohort, NDArray]:
         """Return the cohort, of the clinical columns those that the model knows, and the rows."""
         self._demand_fit()
+        if self.layout is not None:
+            self.layout.check(cohort)
         if cohort.clinical is not None and not set(cohort.clinical) <= set(self.clinical_columns_):
             known = [name for name in self.clinical_columns_ if name in cohort.clinical]
             cohort = replace(cohort, clinical=cohort.clinical[known])

@@ -23,7 +23,8 @@ def test_what_is_said_of_people_outside_does_not_know_their_labels(rng):
     for outside in (labels[~inside], 1 - labels[~inside]):
         known = labels.copy()
         known[~inside] = outside
-        said.append(_training(maps, known).fit(np.ones((40, 1)), inside)[1])
+        training = _training(maps, known)
+        said.append(training.fit(np.ones((40, 1)), inside, training.channel_weights(inside))[1])
     assert np.array_equal(*said)
     assert (said[0][:, 0].argmax(axis=1) == labels).mean() > 0.7
 
@@ -32,7 +33,7 @@ def test_the_expert_of_features_says_what_the_kernel_does(rng):
     labels = rng.integers(0, 2, 40)
     training = _training(_maps(rng, labels), labels)
     inside = np.arange(40) >= 8
-    fits, said = training.fit(np.ones((40, 1)), inside)
+    fits, said = training.fit(np.ones((40, 1)), inside, training.channel_weights(inside))
     compared = training.compared[0]
     outside = compared.expert(fits[0]).log_proba(compared.read, 40)[~inside]
     assert np.allclose(outside, said[~inside, 0], atol=1e-4)
@@ -43,7 +44,8 @@ def test_a_channel_of_noise_has_next_to_no_weight_in_the_expert(rng):
     maps = rng.normal(size=(60, 3, 2, 5))
     maps[:, :, 0] += 0.6 * labels[:, None, None]
     training = _training(maps.reshape(60, 30), labels)
-    fits, _ = training.fit(np.ones((60, 1)), np.ones(60, bool))
+    everybody = np.ones(60, bool)
+    fits, _ = training.fit(np.ones((60, 1)), everybody, training.channel_weights(everybody))
     assert fits[0].channels[1] < 0.1
     told, noise = np.abs(training.compared[0].expert(fits[0]).weights).mean(axis=(1, 2))
     assert noise < told / 3
@@ -54,6 +56,7 @@ def test_of_more_people_than_are_drawn_all_are_spoken(rng, monkeypatch):
         monkeypatch.setattr(f"neuromoe.model.kernels.linear_experts.{name}", 30)
     labels = np.arange(60) % 2
     training = _training(_maps(rng, labels), labels)
-    said = training.fit(np.ones((60, 1)), np.ones(60, bool))[1]
+    everybody = np.ones(60, bool)
+    said = training.fit(np.ones((60, 1)), everybody, training.channel_weights(everybody))[1]
     assert len(training.compared[0].marks) == 30 and (said != 0).all()
     assert (said[:, 0].argmax(axis=1) == labels).mean() > 0.7
